@@ -1,1 +1,1 @@
-""""""
+"""The reading side: named queries and how they are run."""

@@ -1,1 +1,1 @@
-""""""
+"""The writer: from the spools into ClickHouse; one process, the only write credential."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 from pydantic import Field
 
 from service.settings import Section
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -22,7 +25,7 @@ class LogSettings(Section):
 
 def configure(service: str, level: Level) -> structlog.stdlib.BoundLogger:
     """Send structlog's and the standard library's records to standard error as JSON; the root logger."""
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

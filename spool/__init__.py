@@ -1,1 +1,1 @@
-""""""
+"""The durable queue on disk; knows nothing of Envoy or ClickHouse."""
