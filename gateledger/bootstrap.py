@@ -28,19 +28,22 @@ class BootstrapError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What differs from place to place. Field names are the template's placeholders."""
+    """What differs from place to place. Field names are the template's placeholders.
+
+    None: the demo's own; a template of one's own names its issuers and upstreams itself.
+    """
 
     node: str
     admin_socket: str
     proxy_host: str
     proxy_port: int
     flush_interval: str
-    issuer: str
-    audience: str
-    jwks_file: str
-    upstream_type: str
-    upstream_host: str
-    upstream_port: int
+    issuer: str | None
+    audience: str | None
+    jwks_file: str | None
+    upstream_type: str | None
+    upstream_host: str | None
+    upstream_port: int | None
     extauthz_endpoints: list[dict[str, Any]]
     alslog_endpoints: list[dict[str, Any]]
 
@@ -55,7 +58,7 @@ def fill(template: str, place: Place, name: str) -> str:
 
     Raises BootstrapError for a placeholder that there is no value for.
     """
-    values = asdict(place)
+    values = {key: value for key, value in asdict(place).items() if value is not None}
     return "\n".join(
         # A comment may speak of placeholders without meaning one.
         line if line.lstrip().startswith("#") else _filled(line, values, f"{name}:{number}")

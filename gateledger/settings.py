@@ -82,6 +82,11 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     demo: DemoSettings = DemoSettings()
 
+    @property
+    def embedded(self) -> bool:
+        """Whether ClickHouse is the embedded one, which `gateledger up` then runs."""
+        return self.clickhouse.url in ("", f"http://{self.chserver.listen}")
+
 
 def load(
     config: Path | None = None,
@@ -123,7 +128,11 @@ def complete(settings: Settings) -> Settings:
             "ledger": _fill(
                 settings.ledger, quarantine=home / "quarantine", status=home / "run" / "ledger.json"
             ),
-            "clickhouse": _fill(settings.clickhouse, writer_password_file=password),
+            "clickhouse": _fill(
+                settings.clickhouse,
+                url=f"http://{settings.chserver.listen}",
+                writer_password_file=password,
+            ),
             "chserver": _fill(settings.chserver, data=home / "clickhouse", writer_password_file=password),
         }
     )

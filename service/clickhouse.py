@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 class ClickHouseSettings(Section):
     """A ClickHouse server or cluster, or the embedded one: all speak HTTP and get the same code."""
 
-    url: str = Field("http://127.0.0.1:8123", description="Base URL of ClickHouse's HTTP interface.")
+    url: str = Field(
+        "",
+        description="Base URL of ClickHouse's HTTP interface. Default: the embedded one, http://chserver.listen.",
+    )
     writer_user: str = Field("gateledger", description="The user that writes; only the ledger holds it.")
     writer_password_file: Path | None = Field(
         None, description="File with the writer's password. Default: HOME/secrets/clickhouse-writer."

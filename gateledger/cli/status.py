@@ -1,0 +1,114 @@
+"""`gateledger status`: what runs, since when, and how far the ledger is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+import httpx
+
+from gateledger.cli.options import Unusable, common
+from gateledger.stack.home import HomeError, read_ready
+from gateledger.stack.programs import ledger_status
+from spool import usage
+
+if TYPE_CHECKING:
+    from gateledger.settings import Settings
+
+
+@click.command("status")
+@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@common
+def status(settings: Settings, *, format_: str) -> None:
+    """What runs, since when, the policy version, rows stored and records waiting.
+
+    Exit code 0 when every process runs, 1 when one is down, 2 when no stack runs in this home.
+    """
+    try:
+        ready = read_ready(settings.home)
+    except HomeError as error:
+        raise Unusable(str(error)) from error
+    found = collect(settings, ready)
+    if format_ == "json":
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _show(found)
+    if not all(process["running"] for process in found["processes"]):
+        raise SystemExit(1)
+
+
+def collect(settings: Settings, ready: dict[str, Any]) -> dict[str, Any]:
+    """The state of a running stack as one JSON-able object. Sizes in bytes, times in epoch seconds."""
+    written = ledger_status(settings.ledger.status)
+    spools = [usage(spool) for spool in (settings.alslog.spool, settings.extauthz.journal) if spool]
+    oldest = min((one.oldest for one in spools if one.oldest), default=None)
+    return {
+        "proxy": ready["proxy"],
+        "clickhouse": {"url": ready["clickhouse"], "state": written.get("clickhouse", "unknown")},
+        "processes": [_process(name, pid, ready) for name, pid in sorted(ready["pids"].items())],
+        "policy_version": _policy_version(ready["metrics"]["extauthz"]),
+        "rows_stored": written.get("stored_total", 0),
+        "entries_unparsed": written.get("unparsed_total", 0),
+        "bytes_waiting": sum(one.bytes for one in spools),
+        "oldest_waiting_seconds": round(time.time() - oldest, 3) if oldest else 0,
+        "last_error": written.get("last_error"),
+    }
+
+
+def _process(name: str, pid: int | list[int] | None, ready: dict[str, Any]) -> dict[str, Any]:
+    pids = pid if isinstance(pid, list) else [pid] if pid else []
+    return {
+        "name": name,
+        "pids": pids,
+        "running": bool(pids) and all(_alive(one) for one in pids),
+        "since": ready["started_at"].get(name),
+        "restarts": ready["restarts"].get(name, 0),
+    }
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _policy_version(metrics: str) -> str | None:
+    try:
+        text = httpx.get(f"{metrics}/metrics", timeout=2, trust_env=False).text
+    except httpx.HTTPError:
+        return None
+    found = re.search(r'^gateledger_policy_info\{version="([0-9a-f]+)"\} 1', text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _show(found: dict[str, Any]) -> None:
+    now = time.time()
+    for process in found["processes"]:
+        state = f"up {_duration(now - process['since'])}" if process["running"] else "down"
+        pids = ",".join(str(pid) for pid in process["pids"]) or "-"
+        click.echo(f"{process['name']:<10} {state:<14} pid {pids:<8} restarts {process['restarts']}")
+    click.echo(f"{'proxy':<10} {found['proxy']}")
+    click.echo(f"{'clickhouse':<10} {found['clickhouse']['url']} ({found['clickhouse']['state']})")
+    click.echo(f"{'policy':<10} {found['policy_version'] or 'unknown'}")
+    click.echo(
+        f"{'ledger':<10} {found['rows_stored']} rows stored, {found['bytes_waiting']} bytes waiting"
+        f" (oldest {found['oldest_waiting_seconds']:g} s), {found['entries_unparsed']} entries unparsed"
+    )
+    if found["last_error"]:
+        click.echo(f"{'error':<10} {found['last_error']}")
+
+
+def _duration(seconds: float) -> str:
+    whole = int(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return (
+        f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+    )

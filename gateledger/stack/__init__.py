@@ -1,0 +1,1 @@
+"""The local stack: every process of gateledger on one machine, started, watched and stopped as one."""

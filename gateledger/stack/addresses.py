@@ -1,0 +1,61 @@
+"""The TCP addresses of a stack: free ports where port 0 was asked for, and a clear word where one is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from service.probes import AddressError, bind
+
+if TYPE_CHECKING:
+    import socket
+
+    from gateledger.settings import Settings
+
+# Section and key of each setting that is a HOST:PORT which the stack listens on.
+_LISTENERS = (
+    ("envoy", "listen"),
+    ("chserver", "listen"),
+    ("extauthz", "metrics"),
+    ("alslog", "metrics"),
+    ("demo", "upstream"),
+)
+
+
+def settle(settings: Settings, *, demo: bool) -> Settings:
+    """The settings with every port 0 replaced by a free one, each address tried once.
+
+    Raises service.probes.AddressError that names the setting of an address that is taken.
+    """
+    embedded = settings.embedded
+    wanted = [
+        (section, key)
+        for section, key in _LISTENERS
+        if (section != "chserver" or embedded) and (section != "demo" or demo)
+    ]
+    listeners = []
+    try:
+        for section, key in wanted:
+            address: str = getattr(getattr(settings, section), key)
+            listener = _bind(address, f"{section}.{key}")
+            listeners.append(listener)
+            host = address.rpartition(":")[0]
+            settings = _with(settings, section, key, f"{host}:{listener.getsockname()[1]}")
+    finally:
+        # Held until all are found, so that no two get the same port.
+        for listener in listeners:
+            listener.close()
+    return (
+        _with(settings, "clickhouse", "url", f"http://{settings.chserver.listen}") if embedded else settings
+    )
+
+
+def _bind(address: str, setting: str) -> socket.socket:
+    try:
+        return bind(address)
+    except AddressError as error:
+        raise AddressError(f"setting {setting}: {error}") from error
+
+
+def _with(settings: Settings, section: str, key: str, value: object) -> Settings:
+    changed = getattr(settings, section).model_copy(update={key: value})
+    return settings.model_copy(update={section: changed})

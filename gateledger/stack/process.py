@@ -1,0 +1,157 @@
+"""One supervised process: started, watched, restarted with backoff for ever, stopped once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 10.0
+# A process that ran this long has recovered: its next end starts the backoff anew.
+SETTLED_SECONDS = 10.0
+# What the services exit with when their settings, files or addresses cannot be used.
+UNUSABLE = 2
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run. `up` tells whether it can do its work; `stop_seconds` is how long a stop may take."""
+
+    name: str
+    argv: tuple[str, ...]
+    up: Callable[[], Awaitable[bool]]
+    stop_seconds: float
+
+
+class StartError(Exception):
+    """A program that cannot start as things are; the message carries its own words."""
+
+
+@dataclass(slots=True)
+class Supervised:
+    """Keeps a program running. `report` gets a sentence for people, `changed` is called at each new pid."""
+
+    program: Program
+    log: Path
+    directory: Path
+    report: Callable[[str], None]
+    changed: Callable[[], None]
+    pid: int | None = None
+    started_at: float = 0.0
+    restarts: int = 0
+    _seen_up: bool = False
+    _stopping: bool = False
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to keep the program running."""
+        self._rotate_log()
+        self._task = asyncio.create_task(self._keep_running(), name=f"supervise {self.program.name}")
+
+    async def wait_up(self, deadline: float) -> None:
+        """Wait until the program can do its work. Raises StartError when it cannot, or not by then.
+
+        `deadline` is on the clock of time.monotonic().
+        """
+        while not (self.pid and await self.program.up()):
+            if self._task and self._task.done():
+                self._task.result()
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"{self.program.name} did not come up in time; its log: {self.log}{self._tail()}"
+                )
+            await asyncio.sleep(0.05)
+        self._seen_up = True
+
+    async def stop(self, *, hurry: bool = False) -> None:
+        """SIGTERM, then SIGKILL after the program's stop_seconds (at once with `hurry`)."""
+        self._stopping = True
+        if self._task is None:
+            return
+        self._signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._task), 0.5 if hurry else self.program.stop_seconds)
+        except TimeoutError:
+            self.report(f"{self.program.name} did not stop within its time and is killed")
+            self._signal(signal.SIGKILL)
+            await self._task
+        except StartError:
+            pass
+
+    def kill(self) -> None:
+        """SIGKILL, for a user who cannot wait."""
+        self._stopping = True
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def _keep_running(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopping:
+            code = await self._run_once()
+            if self._stopping:
+                return
+            if code == UNUSABLE and not self._seen_up:
+                raise StartError(f"{self.program.name} cannot start:{self._tail()}")
+            if time.time() - self.started_at > SETTLED_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
+            self.report(f"{self.program.name} ended ({_how(code)}); starting it again in {pause:g} s")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            self.restarts += 1
+
+    async def _run_once(self) -> int:
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self.program.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                env={name: value for name, value in os.environ.items() if not name.startswith("GATELEDGER_")},
+                # A group of its own: Ctrl-C reaches the supervisor alone, which stops in order.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        self.pid, self.started_at = process.pid, time.time()
+        self.changed()
+        if self._stopping:
+            self._signal(signal.SIGTERM)
+        code = await process.wait()
+        self.pid = None
+        return code
+
+    def _rotate_log(self) -> None:
+        if self.log.exists():
+            self.log.replace(self.log.with_name(self.log.name + ".1"))
+        self.log.touch(mode=0o600)
+
+    def _tail(self, lines: int = 5) -> str:
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+        return "".join(f"\n  {line}" for line in text.splitlines()[-lines:])
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this process when the supervisor dies, however it dies (prctl(2))."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _how(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,175 @@
+"""The stack as one thing: prepare HOME, start in order, keep running, stop in Envoy's safe order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateledger import bootstrap
+from gateledger.demo.issuer import AUDIENCE, ISSUER, DemoIssuer
+from gateledger.files import write_private
+from gateledger.settings import dump
+from gateledger.stack.gate import Gate
+from gateledger.stack.process import Supervised
+from gateledger.stack.programs import ledger_status, phases
+from spool import usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateledger.settings import Settings
+    from gateledger.stack.home import Home
+
+START_SECONDS = 60.0
+# How long a stop waits for the writer to store what the spool still holds. What is left after
+# that stays in the spool and is stored at the next start.
+STORE_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class Stack:
+    """All processes of one home. `report` gets sentences for people."""
+
+    settings: Settings
+    home: Home
+    report: Callable[[str], None]
+    demo: bool
+    _running: dict[str, Supervised] = field(default_factory=dict)
+    _complete: bool = False
+
+    async def start(self) -> None:
+        """Start everything and return once a request can pass. Raises StartError or BootstrapError."""
+        self._prepare()
+        deadline = time.monotonic() + START_SECONDS
+        for phase in phases(self.settings, self.home, demo=self.demo):
+            for program in phase:
+                log = self.home.log / f"{program.name}.log"
+                self._running[program.name] = Supervised(
+                    program, log, self.home.root, self.report, self._write_ready
+                )
+                self._running[program.name].start()
+            await asyncio.gather(*(self._running[program.name].wait_up(deadline) for program in phase))
+        self._complete = True
+        self._write_ready()
+
+    async def stop(self, *, hurry: bool = False) -> None:
+        """Stop everything: the gate first and drained, the store last. Leaves no process."""
+        self._complete = False
+        if "envoy" in self._running and not hurry:
+            problem = await self._gate().drain(
+                self.settings.envoy.drain_seconds, self.settings.envoy.flush_seconds
+            )
+            if problem:
+                self.report(problem)
+        for name in ("envoy", "upstream", "extauthz", "alslog"):
+            await self._stop(name, hurry=hurry)
+        if "ledger" in self._running and not hurry:
+            await self._wait_stored()
+        for name in ("ledger", "chserver"):
+            await self._stop(name, hurry=hurry)
+
+    def kill(self) -> None:
+        """End every process at once. What alslog accepted is on disk and stored at the next start."""
+        for supervised in self._running.values():
+            supervised.kill()
+
+    def processes(self) -> dict[str, int | None]:
+        """The pid of each program; None while it is being restarted."""
+        return {name: supervised.pid for name, supervised in self._running.items()}
+
+    async def _stop(self, name: str, *, hurry: bool) -> None:
+        if name in self._running:
+            await self._running[name].stop(hurry=hurry)
+
+    async def _wait_stored(self) -> None:
+        deadline = time.monotonic() + STORE_SECONDS
+        while waiting := self._waiting():
+            if (
+                ledger_status(self.settings.ledger.status).get("clickhouse") != "up"
+                or time.monotonic() > deadline
+            ):
+                self.report(
+                    f"{waiting} bytes of records wait in the spool; they are stored at the next start"
+                )
+                return
+            await asyncio.sleep(0.05)
+
+    def _waiting(self) -> int:
+        spools = (self.settings.alslog.spool, self.settings.extauthz.journal)
+        return sum(usage(spool).bytes for spool in spools if spool)
+
+    def _ledger_status(self) -> dict[str, object]:
+        return ledger_status(self.settings.ledger.status)
+
+    def _gate(self) -> Gate:
+        return Gate(self.home.admin_socket)
+
+    def _prepare(self) -> None:
+        settings = self.settings
+        if settings.embedded and settings.clickhouse.writer_password_file:
+            self.home.ensure_secret(settings.clickhouse.writer_password_file)
+        if self.demo:
+            self._issuer().ensure()
+        write_private(self.home.settings_file, dump(settings).encode())
+        template = settings.envoy.bootstrap
+        if template is None:
+            raise bootstrap.BootstrapError(
+                "nothing to guard: name a bootstrap of your own in the setting envoy.bootstrap "
+                "(README.md, Your own services), or try `gateledger up --demo`"
+            )
+        text = bootstrap.fill(bootstrap.read(template), self._place(), str(template))
+        write_private(self.home.bootstrap_file, bootstrap.as_json(text, str(template)).encode())
+        if settings.ledger.status and (status := self._ledger_status()):
+            # What an earlier run saw of ClickHouse must not be taken for what this one sees.
+            self.home.write_json(settings.ledger.status, {**status, "clickhouse": "down"})
+
+    def _issuer(self) -> DemoIssuer:
+        return DemoIssuer(self.home.root / "demo")
+
+    def _place(self) -> bootstrap.Place:
+        settings = self.settings
+        proxy_host, _, proxy_port = settings.envoy.listen.rpartition(":")
+        upstream_host, _, upstream_port = settings.demo.upstream.rpartition(":")
+        return bootstrap.Place(
+            node=settings.envoy.node,
+            admin_socket=str(self.home.admin_socket),
+            proxy_host=proxy_host.strip("[]"),
+            proxy_port=int(proxy_port),
+            flush_interval=f"{settings.envoy.flush_seconds:g}s",
+            issuer=ISSUER if self.demo else None,
+            audience=AUDIENCE if self.demo else None,
+            jwks_file=str(self._issuer().jwks_file) if self.demo else None,
+            upstream_type="STATIC" if self.demo else None,
+            upstream_host=upstream_host if self.demo else None,
+            upstream_port=int(upstream_port) if self.demo else None,
+            extauthz_endpoints=bootstrap.endpoints(settings.extauthz.listen),
+            alslog_endpoints=bootstrap.endpoints([settings.alslog.listen]),
+        )
+
+    def _write_ready(self) -> None:
+        if not self._complete:
+            return
+        settings, pids = self.settings, self.processes()
+        lists = {"extauthz", "alslog"}
+        self.home.write_json(
+            self.home.ready_file,
+            {
+                "proxy": f"http://{settings.envoy.listen}",
+                "clickhouse": settings.clickhouse.url,
+                "extauthz": list(settings.extauthz.listen),
+                "alslog": settings.alslog.listen,
+                "envoy_admin": f"unix:{self.home.admin_socket}",
+                "metrics": {
+                    "extauthz": f"http://{settings.extauthz.metrics}",
+                    "alslog": f"http://{settings.alslog.metrics}",
+                },
+                "pids": {
+                    name: ([pid] if pid else []) if name in lists else pid for name, pid in pids.items()
+                },
+                "started_at": {name: one.started_at for name, one in self._running.items()},
+                "restarts": {name: one.restarts for name, one in self._running.items()},
+                "demo": self.demo,
+            },
+        )
