@@ -1,1 +1,28 @@
 """The core: subjects, requests, decisions, reason codes and the path normaliser. Pure; no I/O."""
+
+from access.decision import OUTCOMES, Answer, Decision, Effect, LedgerReason, Outcome, ReasonCode
+from access.decision_id import uuid7
+from access.path import BadPath, Target, normalise, readings, split
+from access.request import AccessRequest
+from access.subject import ANONYMOUS, UNKNOWN, AuthMethod, Subject
+
+__all__ = [
+    "ANONYMOUS",
+    "OUTCOMES",
+    "UNKNOWN",
+    "AccessRequest",
+    "Answer",
+    "AuthMethod",
+    "BadPath",
+    "Decision",
+    "Effect",
+    "LedgerReason",
+    "Outcome",
+    "ReasonCode",
+    "Subject",
+    "Target",
+    "normalise",
+    "readings",
+    "split",
+    "uuid7",
+]
