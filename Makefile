@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/*.proto)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo test check bench protos fmt clean
+.PHONY: run demo test check bench protos compose fmt clean
 
 run: $(VENV)/.run
 	$(BIN)/gateledger up --demo
@@ -45,6 +45,9 @@ endef
 
 protos: $(VENV)/.dev
 	$(call generate,protos,.)
+
+compose: $(VENV)/.dev
+	$(BIN)/python -m gateledger.compose > envoy/docker-compose.yaml
 
 .PHONY: protos-current
 protos-current: $(VENV)/.dev

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gateledger.cli.demo import demo
 from gateledger.cli.envoy import envoy
 from gateledger.cli.status import status
 from gateledger.cli.token import token
@@ -22,7 +23,7 @@ def main() -> None:
     """
 
 
-for command in (up, status, token, envoy):
+for command in (up, demo, status, token, envoy):
     main.add_command(command)
 
 

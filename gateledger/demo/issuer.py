@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -16,7 +18,6 @@ from gateledger.files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 ISSUER = "https://issuer.demo.gateledger.example"
 AUDIENCE = "gateledger-demo"
@@ -85,3 +86,8 @@ class DemoIssuer:
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise IssuerError(f"{self.key_file}: is no elliptic-curve key; delete it to get a new one")
         return key
+
+
+if __name__ == "__main__":
+    # For docker-compose: make the key and the JWKS in the directory that is named.
+    DemoIssuer(Path(sys.argv[1])).ensure()

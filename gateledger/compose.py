@@ -1,0 +1,40 @@
+"""envoy/docker-compose.yaml: the bootstrap filled in for docker-compose.yml, comments kept.
+
+`python -m gateledger.compose` prints it; `make compose` writes it, and a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from gateledger.assets import asset
+from gateledger.bootstrap import Place, endpoints, fill, read
+from gateledger.demo.issuer import AUDIENCE, ISSUER
+
+HOME = "/var/lib/gateledger"
+COMPOSE = Place(
+    node="gateledger-compose",
+    admin_socket=f"{HOME}/run/envoy-admin.sock",
+    proxy_host="0.0.0.0",  # noqa: S104 - the container's own network; docker-compose.yml publishes it on loopback
+    proxy_port=10000,
+    flush_interval="0.25s",
+    issuer=ISSUER,
+    audience=AUDIENCE,
+    jwks_file=f"{HOME}/demo/jwks.json",
+    upstream_type="STRICT_DNS",
+    upstream_host="upstream",
+    upstream_port=8080,
+    extauthz_endpoints=endpoints([f"unix:{HOME}/run/extauthz.sock"]),
+    alslog_endpoints=endpoints([f"unix:{HOME}/run/alslog.sock"]),
+)
+
+
+def rendered() -> str:
+    """The text of envoy/docker-compose.yaml."""
+    template = asset("envoy/bootstrap.yaml")
+    head = "# Made by `make compose` from envoy/bootstrap.yaml: change that file, not this one.\n"
+    return head + fill(read(template), COMPOSE, template.name)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(rendered())
