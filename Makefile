@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/*.proto)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo test check bench protos compose fmt clean
+.PHONY: run demo test check bench protos compose docs fmt clean
 
 run: $(VENV)/.run
 	$(BIN)/gateledger up --demo
@@ -48,6 +48,9 @@ protos: $(VENV)/.dev
 
 compose: $(VENV)/.dev
 	$(BIN)/python -m gateledger.compose > envoy/docker-compose.yaml
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m gateledger.reference > docs/configuration.md
 
 .PHONY: protos-current
 protos-current: $(VENV)/.dev
