@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS audit.batches
     rows           UInt32 COMMENT 'Rows that it brought to audit.access_log',
     bytes          UInt64 COMMENT 'Bytes of the raw entries as Envoy sent them',
     sha256         String COMMENT 'SHA-256 of the raw entries, hex: can be checked while they are spooled',
-    rows_digest    String COMMENT 'SHA-256 over the stored columns, hex: can be checked for ever; see ledger/check.py',
+    rows_digest    String COMMENT 'SHA-256 over the stored columns, hex: can be checked for ever; see ledger/digest.py',
     digest_version UInt8 COMMENT 'Which list of columns rows_digest covers',
     first_time     DateTime64(9, 'UTC') COMMENT 'Least time of its rows',
     last_time      DateTime64(9, 'UTC') COMMENT 'Greatest time of its rows',
@@ -49,7 +49,8 @@ CREATE TABLE IF NOT EXISTS audit.unparsed
     size        UInt64 COMMENT 'Its bytes',
     sha256      String COMMENT 'SHA-256 of its bytes, hex',
     file        String COMMENT 'Name of the file in the writer''s quarantine directory that holds its bytes (0600: they may hold secrets)',
-    batch       String COMMENT 'The batch that it would have belonged to',
+    batch       String COMMENT 'The batch that it would have belonged to. Empty: none',
+    entries     UInt32 COMMENT 'Entries of that batch that the file holds. 0: unknown',
     stored_at   DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'When the writer stored this row'
 )
 ENGINE = MergeTree

@@ -1,8 +1,14 @@
--- audit.entries: where Envoy's entries land; it stores nothing. The view below is all that knows how a
--- row of audit.access_log comes out of an entry. The writer inserts with FORMAT ProtobufList and
--- entry.proto, for HTTP and TCP entries alike (what an entry does not have is empty here), and tells
--- what all rows of the batch share in the setting log_comment, as JSON:
+-- audit.entries: where Envoy's entries land. The writer inserts with FORMAT ProtobufList and entry.proto,
+-- HTTP and TCP entries alike (what an entry does not have is empty here), and tells what all rows of the
+-- batch share in the setting log_comment, as JSON:
 -- {"batch": id, "kind": "http" | "tcp", "log_name": text, "node": text, "received_at": unix nanoseconds}.
+--
+--   audit.entries -(shape_entries)-> audit.entries_shaped -(store_entries)-> audit.access_log
+--      Null                               Null                               MergeTree
+--
+-- shape_entries is all that knows how a row comes out of an entry. store_entries passes every row on,
+-- unless log_comment says "trial": true: so the writer finds out which entry of a batch cannot be read,
+-- by the very code that would store it, and stores nothing.
 
 CREATE TABLE IF NOT EXISTS audit.entries
 (
@@ -46,7 +52,11 @@ CREATE TABLE IF NOT EXISTS audit.entries
 ENGINE = Null
 COMMENT 'Where Envoy''s entries land; stores nothing';
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS audit.entries_to_access_log TO audit.access_log AS
+CREATE TABLE IF NOT EXISTS audit.entries_shaped AS audit.access_log
+ENGINE = Null
+COMMENT 'Rows on their way from audit.entries to audit.access_log; stores nothing';
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS audit.shape_entries TO audit.entries_shaped AS
 WITH
     -- What the batch says of all its rows.
     getSetting('log_comment') AS about,
@@ -188,3 +198,8 @@ SELECT
     JSONExtractString(about, 'batch') AS batch,
     rowNumberInAllBlocks() AS batch_row
 FROM audit.entries;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS audit.store_entries TO audit.access_log AS
+SELECT *
+FROM audit.entries_shaped
+WHERE NOT JSONExtractBool(getSetting('log_comment'), 'trial');
