@@ -1,1 +1,1 @@
-"""ClickHouse's HTTP interface over chDB: the embedded default."""
+"""ClickHouse's HTTP interface over chDB, the real ClickHouse engine as a library: the embedded default."""

@@ -1,0 +1,94 @@
+"""Errors in ClickHouse's own form, and the HTTP status that ClickHouse answers for each code.
+
+ClickHouseError    a refusal or a failure that the client sees: `Code: 60. DB::Exception: … (UNKNOWN_TABLE)`
+  from_engine      the same, out of a message of the engine
+"""
+
+from __future__ import annotations
+
+import re
+
+_MESSAGE = re.compile(r"Code: (\d+)\. (?:DB::)?\w*Exception: (.*)", re.DOTALL)
+_NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*$")
+_VERSION = re.compile(r"\s*\(version [0-9.]+[^()]*(?:\([^()]*\))?\)\.?")
+
+SYNTAX_ERROR = (62, "SYNTAX_ERROR")
+NOT_IMPLEMENTED = (48, "NOT_IMPLEMENTED")
+BAD_ARGUMENTS = (36, "BAD_ARGUMENTS")
+READONLY = (164, "READONLY")
+ACCESS_DENIED = (497, "ACCESS_DENIED")
+AUTHENTICATION_FAILED = (516, "AUTHENTICATION_FAILED")
+TOO_MANY_SIMULTANEOUS_QUERIES = (202, "TOO_MANY_SIMULTANEOUS_QUERIES")
+INTO_OUTFILE_NOT_ALLOWED = (358, "INTO_OUTFILE_NOT_ALLOWED")
+QUERY_IS_TOO_LARGE = (307, "TOO_MANY_BYTES")
+CANNOT_DECOMPRESS = (271, "CANNOT_DECOMPRESS")
+UNKNOWN_COMPRESSION_METHOD = (89, "UNKNOWN_COMPRESSION_METHOD")
+SESSION_NOT_FOUND = (372, "SESSION_NOT_FOUND")
+UNKNOWN_EXCEPTION = (1002, "UNKNOWN_EXCEPTION")
+ABORTED = (236, "ABORTED")
+
+# As exceptionCodeToHTTPStatus of ClickHouse; what is not named is 500.
+_BAD_REQUEST = frozenset(
+    {
+        6, 26, 27, 28, 33, 36, 38, 41, 42, 43, 44, 46, 47, 53, 62, 63, 69, 70, 72, 82, 115, 117, 130, 131,
+        190, 220, 271, 407, 420, 441, 456, 457, 467, 489, 501, 602, 637, 683,
+    }
+)  # fmt: skip
+_STATUS = {
+    194: 401,  # REQUIRED_PASSWORD
+    164: 403,  # READONLY
+    192: 403,  # UNKNOWN_USER
+    193: 403,  # WRONG_PASSWORD
+    291: 403,  # DATABASE_ACCESS_DENIED
+    497: 403,  # ACCESS_DENIED
+    516: 403,  # AUTHENTICATION_FAILED
+    16: 404,  # NO_SUCH_COLUMN_IN_TABLE
+    45: 404,  # CANNOT_FIND_FIELD
+    50: 404,  # UNKNOWN_TYPE
+    51: 404,  # EMPTY_LIST_OF_COLUMNS_QUERIED
+    52: 404,
+    60: 404,  # UNKNOWN_TABLE
+    73: 404,  # UNKNOWN_FORMAT
+    81: 404,  # UNKNOWN_DATABASE
+    372: 404,  # SESSION_NOT_FOUND
+    159: 408,  # TIMEOUT_EXCEEDED
+    307: 413,  # TOO_MANY_BYTES: here only for a request body over the limit
+    48: 501,  # NOT_IMPLEMENTED
+    202: 503,  # TOO_MANY_SIMULTANEOUS_QUERIES
+    236: 503,  # ABORTED
+    252: 503,  # TOO_MANY_PARTS
+}
+
+
+class ClickHouseError(Exception):
+    """What the client is told: a code of ClickHouse, its name and a message."""
+
+    def __init__(self, kind: tuple[int, str], message: str) -> None:
+        super().__init__(message)
+        self.code, self.name = kind
+        self.message = message
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that ClickHouse gives this code."""
+        return 400 if self.code in _BAD_REQUEST else _STATUS.get(self.code, 500)
+
+    def text(self, version: str) -> str:
+        """The body of the answer, as ClickHouse words it."""
+        return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (embedded))\n"
+
+
+def from_engine(message: str) -> ClickHouseError:
+    """The error in a message of the engine, which repeats its prefix once for every layer passed."""
+    text = _VERSION.sub("", message.strip())
+    code = None
+    while (found := _MESSAGE.match(text)) is not None:
+        code = code or int(found[1])
+        text = found[2].strip()
+    if code is None:
+        return ClickHouseError(UNKNOWN_EXCEPTION, text)
+    name = ""
+    while (tail := _NAME.search(text)) is not None:
+        name = name or tail[1]
+        text = text[: tail.start()].rstrip()
+    return ClickHouseError((code, name or "UNKNOWN"), text)

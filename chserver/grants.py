@@ -1,0 +1,41 @@
+"""What the engine itself enforces: two roles, written as the engine's configuration files.
+
+chDB knows one user, `default`. All its rights come from two roles, so a session that has said
+`SET ROLE reader` is held by the engine's own checks to SELECT on `audit`; FILE, URL, REMOTE and
+the other sources are out of its reach. This is the second wall. The first is allowlist.py: some
+things the engine does not check at all (the scalar function file(), INTO OUTFILE, system tables).
+"""
+
+from __future__ import annotations
+
+WRITER = "writer"
+READER = "reader"
+
+# Ten fields of audit and of what system shows about it; the names are repeated in allowlist.py.
+USERS = f"""\
+<clickhouse>
+  <profiles><default/></profiles>
+  <quotas><default/></quotas>
+  <roles>
+    <{WRITER}><grants><query>GRANT ALL ON *.* WITH GRANT OPTION</query></grants></{WRITER}>
+    <{READER}><grants>
+      <query>GRANT SELECT, SHOW TABLES, SHOW COLUMNS ON audit.*</query>
+      <query>GRANT SHOW DATABASES ON audit.*</query>
+    </grants></{READER}>
+  </roles>
+  <users>
+    <default>
+      <password></password>
+      <profile>default</profile>
+      <quota>default</quota>
+      <networks><ip>::1</ip><ip>127.0.0.1</ip></networks>
+      <grants><query>GRANT {WRITER}, {READER}</query></grants>
+    </default>
+  </users>
+</clickhouse>
+"""
+
+
+def server(users_file: str) -> str:
+    """The engine's main configuration, which names the file of the users."""
+    return f"<clickhouse>\n  <users_config>{users_file}</users_config>\n</clickhouse>\n"
