@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from descriptors import described  # noqa: E402 - found beside this file
+from descriptors import described
 
 MODULES = [
     "envoy.config.core.v3.address_pb2",
