@@ -1,0 +1,20 @@
+"""The policy engine: Casbin's answers from a strictly read model and policy.
+
+One package; pycasbin is touched in `reference` alone.
+"""
+
+from extauthz.engine.enforcer import EnforceError, Engine, Verdict, load
+from extauthz.engine.finding import Finding, PolicyError, Severity
+from extauthz.engine.source import Source, read
+
+__all__ = [
+    "EnforceError",
+    "Engine",
+    "Finding",
+    "PolicyError",
+    "Severity",
+    "Source",
+    "Verdict",
+    "load",
+    "read",
+]

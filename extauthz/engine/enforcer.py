@@ -1,0 +1,191 @@
+"""The policy engine: one immutable policy, asked request by request.
+
+Invariants:
+- nothing is half-loaded: `from_files` gives an engine without errors, or raises with all findings;
+- an engine never changes: a reload builds another one;
+- a request's roles are rows of that request alone; no other request sees them;
+- the answer, and the rule behind it, are pycasbin's for the same rows (tests/properties).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from extauthz.engine import http_lint, reference
+from extauthz.engine.finding import Finding, PolicyError, Report, errors
+from extauthz.engine.lint import checked
+from extauthz.engine.model import Model, model_of
+from extauthz.engine.roles import RequestRoles, RoleGraph
+from extauthz.engine.rows import Row, rows
+from extauthz.engine.source import Source, read, text_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+Reason = Literal["rule_allow", "rule_deny", "no_matching_rule"]
+
+
+class EnforceError(Exception):
+    """A request that the policy cannot answer: a wrong number of values, or a matcher that fails on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The policy's answer. `rule` holds the deciding row's fields, `text` its line as written."""
+
+    allowed: bool
+    reason_code: Reason
+    rule: tuple[str, ...] | None = None
+    line: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One p row, ready to be matched."""
+
+    row: Row
+    effect: int
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One version of the policy."""
+
+    source: Source
+    model: Model
+    rules: tuple[Rule, ...]
+    graphs: Mapping[str, RoleGraph]
+    # Warnings only.
+    findings: tuple[Finding, ...]
+    mode: Literal["pycasbin"] = "pycasbin"
+
+    @classmethod
+    def from_files(
+        cls,
+        model_path: str | os.PathLike[str],
+        policy_path: str | os.PathLike[str],
+        request: Sequence[str] | None = None,
+    ) -> Engine:
+        """Load a model and a policy strictly. Raises PolicyError with all findings.
+
+        `request` names the request attributes (subject, service, resource, action, …) in the order of the
+        model's request_definition; without it the policy may be about anything.
+        """
+        return cls.from_source(read(model_path, policy_path), request)
+
+    @classmethod
+    def from_source(cls, source: Source, request: Sequence[str] | None = None) -> Engine:
+        """As `from_files`, for texts that were read before."""
+        engine, findings = load(source, request)
+        if engine is None:
+            raise PolicyError(findings)
+        return engine
+
+    @property
+    def version(self) -> str:
+        return self.source.version
+
+    def enforce(self, *values: str, roles: Sequence[str] = ()) -> Verdict:
+        """The answer for one request: values as the model's request_definition has them.
+
+        `roles` act as extra g rows of the subject, for this request only. Raises EnforceError.
+        """
+        model = self.model
+        if len(values) != len(model.request):
+            wanted = ", ".join(model.request)
+            raise EnforceError(f"{len(values)} values, the model's r wants {len(model.request)} ({wanted})")
+        request = {f"r_{name}": value for name, value in zip(model.request, values, strict=True)}
+        evaluate = reference.evaluator(model.matcher, self.functions(values[model.subject], roles))
+        try:
+            return self._fold(evaluate, request)
+        except Exception as error:
+            raise EnforceError(f"the matcher fails on this request: {error}") from error
+
+    def functions(self, subject: str, roles: Sequence[str]) -> dict[str, Callable[..., Any]]:
+        """What the matcher may call in one request."""
+        functions = reference.matching_functions()
+        for name, graph in self.graphs.items():
+            extra = tuple(roles) if name == "g" else ()
+            functions[name] = RequestRoles(graph, subject, extra).function()
+        return functions
+
+    def _fold(self, evaluate: Callable[[Mapping[str, Any]], object], request: Mapping[str, str]) -> Verdict:
+        rule_of_effects = reference.EffectRule(self.model.effect)
+        effects: set[int] = set()
+        last: Rule | None = None
+        for rule in self.rules:
+            if not matches(evaluate({**request, **rule.names})):
+                effects.add(reference.INDETERMINATE)
+                continue
+            effects.add(rule.effect)
+            last = rule
+            if rule_of_effects.decided(effects):
+                break
+        # Casbin evaluates the matcher once over empty fields when there is no rule; here none denies.
+        allowed = bool(self.rules) and rule_of_effects.allowed(effects)
+        return _verdict(allowed, last)
+
+
+def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine | None, tuple[Finding, ...]]:
+    """The engine (None when a finding is an error), and all findings about both files."""
+    findings: list[Finding] = []
+    in_model = Report(source.model_path, findings)
+    in_policy = Report(source.policy_path, findings)
+    model = model_of(text, in_model) if (text := text_of(source.model, in_model)) or not findings else None
+    before = len(findings)
+    text = text_of(source.policy, in_policy)
+    read_rows = rows(text, in_policy) if text or len(findings) == before else []
+    if model is None:
+        return None, tuple(findings)
+    rules, links = checked(read_rows, model, in_policy)
+    if request is not None:
+        http_lint.check(model, rules, request, in_model, in_policy)
+    if errors(findings):
+        return None, tuple(findings)
+    graphs = {
+        name: RoleGraph.of(arity, (row.fields for row in links[name])) for name, arity in model.roles.items()
+    }
+    try:
+        ordered = _ordered(model, rules, links.get("g", []))
+    except RuntimeError as error:
+        in_policy.error(0, "order", f"the rules cannot be put in order: {error}")
+        return None, tuple(findings)
+    return Engine(source, model, ordered, graphs, tuple(findings)), tuple(findings)
+
+
+def matches(result: object) -> bool:
+    """What Casbin takes for a match. Raises TypeError for results that it refuses."""
+    if isinstance(result, bool | float):
+        return bool(result)
+    raise TypeError(f"the matcher gives a {type(result).__name__}, not true or false")
+
+
+def _ordered(model: Model, rules: Sequence[Row], links: Sequence[Row]) -> tuple[Rule, ...]:
+    lists = [list(row.fields) for row in rules]
+    row_of = {id(fields): row for fields, row in zip(lists, rules, strict=True)}
+    ordered = reference.sorted_rows(model.policy, model.effect, lists, [row.fields for row in links])
+    return tuple(_rule(row_of[id(fields)], model) for fields in ordered)
+
+
+def _rule(row: Row, model: Model) -> Rule:
+    field = model.effect_field
+    effect = reference.EFFECT_OF["allow" if field is None else row.fields[field]]
+    return Rule(
+        row, effect, {f"p_{name}": value for name, value in zip(model.policy, row.fields, strict=True)}
+    )
+
+
+def _verdict(allowed: bool, rule: Rule | None) -> Verdict:
+    if allowed:
+        reason: Reason = "rule_allow"
+    elif rule is not None and rule.effect == reference.EFFECT_OF["deny"]:
+        reason = "rule_deny"
+    else:
+        return Verdict(allowed=False, reason_code="no_matching_rule")
+    if rule is None:
+        return Verdict(allowed=allowed, reason_code=reason)
+    return Verdict(allowed, reason, rule.row.fields, rule.row.line, rule.row.text)

@@ -1,0 +1,65 @@
+"""Rules held against what HTTP requests can hold: actions that no method is, paths that no path is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from extauthz.engine.clause import clauses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from extauthz.engine.clause import Clause
+    from extauthz.engine.finding import Report
+    from extauthz.engine.model import Model
+    from extauthz.engine.rows import Row
+
+# What extauthz takes for a method (extauthz.asked), and how a keyMatch pattern of one may begin.
+METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+_METHOD_START = re.compile(r"[A-Z-]{0,32}")
+_PATH_PATTERNS = frozenset({"==", "keyMatch", "keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5"})
+_NEVER_IN_A_PATH = re.compile(r"//|/\.{1,2}(?:/|\Z)|[;#\s]|[^\x00-\x7f]")
+
+
+def check(
+    model: Model, rules: Sequence[Row], request: Sequence[str], in_model: Report, in_policy: Report
+) -> None:
+    """Findings about a policy whose request values are the named attributes of HTTP requests."""
+    if len(request) != len(model.request):
+        in_model.error(
+            model.request_line,
+            "request",
+            f"the model's r has {len(model.request)} values ({', '.join(model.request)}), "
+            f"extauthz.request gives {len(request)} ({', '.join(request)})",
+        )
+        return
+    attribute_of = dict(zip(model.request, request, strict=True))
+    for clause in clauses(model):
+        for row in rules:
+            value = row.fields[model.policy.index(clause.policy)]
+            _check_value(attribute_of.get(clause.request, ""), clause, row.line, value, in_policy)
+
+
+def _check_value(attribute: str, clause: Clause, line: int, value: str, report: Report) -> None:
+    if attribute == "action" and not _matches_a_method(clause.function, value):
+        report.error(
+            line,
+            "action",
+            f"no method is matched by {value!r} under {clause.function}; one row a method, or *",
+        )
+    if attribute == "resource" and clause.function in _PATH_PATTERNS and not _matches_a_path(value):
+        report.warning(line, "path", f"no normalised path is matched by {value!r}")
+
+
+def _matches_a_method(function: str, value: str) -> bool:
+    if function == "==":
+        return bool(METHOD.fullmatch(value))
+    if function == "keyMatch":
+        start, star, _ = value.partition("*")
+        return bool((_METHOD_START if star else METHOD).fullmatch(start))
+    return True
+
+
+def _matches_a_path(value: str) -> bool:
+    return value.startswith(("/", "*")) and not _NEVER_IN_A_PATH.search(value)
