@@ -18,6 +18,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 _CONTROL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -47,10 +48,9 @@ def json_value(value: Any) -> Any:
 
 def csv_text(value: Any) -> str:
     """The value for one CSV field, unquoted. Lists and objects are JSON; nothing is the empty text."""
-    if isinstance(value, str):
-        shown = printable(value)
-        return f"'{shown}" if value.startswith(_FORMULA) else shown
-    return table_text(value, exact=True)
+    shown = table_text(value, exact=True)
+    number = isinstance(value, int | float | Decimal)
+    return f"'{shown}" if shown.startswith(_FORMULA) and not number else shown
 
 
 def table_text(value: Any, *, exact: bool = False) -> str:
@@ -62,7 +62,7 @@ def table_text(value: Any, *, exact: bool = False) -> str:
     if isinstance(value, datetime) and not exact:
         return f"{_utc(value):%Y-%m-%d %H:%M:%S}.{_utc(value).microsecond // 1000:03d}Z"
     if isinstance(value, float):
-        return repr(value) if exact else f"{value:.3f}".rstrip("0").rstrip(".")
+        return repr(value) if exact else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     plain = json_value(value)
     if isinstance(plain, list) and not exact and all(isinstance(inner, str) for inner in plain):
         return printable(", ".join(plain))

@@ -1,0 +1,36 @@
+-- Subjects that went through many different resources within one hour, as somebody who counts up ids does.
+--
+-- Question: Did anybody walk through records one by one?
+-- Control: SOC 2 CC7.2 and CC7.3 (monitor for anomalies, evaluate events)
+-- Control: PCI DSS 10.4.1 (daily review, automated)
+-- Control: GDPR Art. 33 (what a breach touched)
+-- Param min_resources = 100: Least number of different resources in one hour.
+-- Param service = "": Only this service; empty: any.
+-- Note: Hours begin on the clock's hour. Those without an identity are told apart by client address, which is
+--     empty for everybody else.
+-- Example: gateledger audit enumeration --min-resources 50 --since 7d
+SELECT
+    toStartOfHour(time) AS hour,
+    subject,
+    if(subject IN ('', 'anonymous'), if(log.client_address = toIPv6('::'), '', replaceRegexpOne(
+        toString(log.client_address), '^::ffff:([0-9]+[.][0-9.]+)$', '\\1')), '') AS client_address,
+    uniqExact(service, url_path) AS resources,
+    uniqExact(service) AS services,
+    count() AS requests,
+    countIf(decision = 'allow') AS allowed,
+    countIf(decision = 'deny') AS denied,
+    countIf(http_response_status_code = 404) AS not_found,
+    min(time) AS first_seen,
+    max(time) AS last_seen,
+    argMin(url_path, time) AS first_url_path,
+    argMax(url_path, time) AS last_url_path
+FROM audit.access_log AS log
+WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+  AND time >= {since:DateTime64(9, 'UTC')}
+  AND time < {until:DateTime64(9, 'UTC')}
+  AND is_end
+  AND ({service:String} = '' OR service = {service:String})
+GROUP BY hour, subject, client_address
+HAVING resources >= {min_resources:UInt32}
+ORDER BY resources DESC, hour DESC, subject, client_address
+LIMIT {limit:UInt64}

@@ -1,0 +1,32 @@
+-- The resources with the most requests, and how these were decided.
+--
+-- Question: What is used most, and by how many?
+-- Control: GDPR Art. 30 (input for the register: observed recipients and volumes per route)
+-- Control: SOC 2 CC6.1 (which protected assets are reached)
+-- Param service = "": Only this service; empty: any.
+-- Param depth = 0: Count paths by their first so many segments, e.g. 1 makes /orders of /orders/7; 0: whole paths.
+-- Note: undecided counts fail_open and not_evaluated.
+-- Example: gateledger audit top-resources --depth 1 --since 7d
+SELECT
+    service,
+    if({depth:UInt8} = 0, log.url_path, arrayStringConcat(
+        arraySlice(splitByChar('/', log.url_path), 1, {depth:UInt8} + 1), '/')) AS url_path,
+    count() AS requests,
+    countIf(decision = 'allow') AS allowed,
+    countIf(decision = 'deny') AS denied,
+    countIf(decision = 'error') AS errors,
+    countIf(decision IN ('fail_open', 'not_evaluated')) AS undecided,
+    uniqExact(subject) AS subjects,
+    sum(log.request_bytes) AS request_bytes,
+    sum(log.response_bytes) AS response_bytes,
+    min(time) AS first_seen,
+    max(time) AS last_seen
+FROM audit.access_log AS log
+WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+  AND time >= {since:DateTime64(9, 'UTC')}
+  AND time < {until:DateTime64(9, 'UTC')}
+  AND is_end
+  AND ({service:String} = '' OR service = {service:String})
+GROUP BY service, url_path
+ORDER BY requests DESC, service, url_path
+LIMIT {limit:UInt64}
