@@ -24,6 +24,11 @@ class AlsLogSettings(Section):
         ge=MIB,
         description="Largest message in bytes; keep it well above Envoy's buffer_size_bytes.",
     )
+    unsynced_max_bytes: int = Field(
+        64 * MIB,
+        ge=MIB,
+        description="Bytes received and not yet on disk from which reading pauses: what memory bears.",
+    )
     spool_max_bytes: int = Field(
         8 * 1024 * MIB,
         ge=16 * MIB,
