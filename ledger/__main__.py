@@ -1,0 +1,71 @@
+"""`python -m ledger`: the writer as a process of its own; one a home."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from gateledger.settings import Settings, SettingsError, load
+from ledger import lock
+from ledger.migrate import migrations
+from ledger.writer import Places, Writer
+from service import clickhouse, logs
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file. Default: gateledger.yaml.")
+@click.option("--home", type=click.Path(path_type=Path), help="Where state lives. Default: .gateledger/.")
+@click.option("--check", is_flag=True, help="Validate the settings and exit.")
+def main(config: Path | None, home: Path | None, check: bool) -> None:
+    """Write what the spools hold into ClickHouse: every entry once, checked by count."""
+    try:
+        settings = load(config, {"home": home} if home else {})
+        migrations()
+        if not check:
+            run(settings)
+    except (SettingsError, lock.LockError, OSError) as error:
+        click.echo(f"ledger: {error}", err=True)
+        sys.exit(2)
+
+
+def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT. Raises LockError, and OSError when HOME cannot be written."""
+    ledger, spools = settings.ledger, (settings.alslog.spool, settings.extauthz.journal)
+    assert ledger.quarantine, "settings are complete"  # noqa: S101 - tells mypy; load() has filled it
+    assert ledger.status, "settings are complete"  # noqa: S101 - tells mypy
+    log = logs.configure("ledger", settings.log.level)
+    # The driver warns at every try of what the writer says once.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    stop = _stop_signals()
+    held = lock.acquire(settings.home / "run" / "ledger.lock")
+    try:
+        Writer(
+            Places([spool for spool in spools if spool], ledger.quarantine, ledger.status),
+            lambda: clickhouse.connect(
+                settings.clickhouse, settings.clickhouse.writer_user, settings.clickhouse.writer_password_file
+            ),
+            stop,
+            log,
+            poll_seconds=ledger.poll_seconds,
+            retry_max_seconds=ledger.retry_max_seconds,
+        ).run()
+    finally:
+        os.close(held)
+
+
+def _stop_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+if __name__ == "__main__":
+    main()

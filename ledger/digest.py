@@ -1,0 +1,71 @@
+"""rows_digest of audit.batches: SHA-256 over the stored columns of a batch, computed by ClickHouse. Pure.
+
+Each row is written as RowBinary of the columns of one version, in their order, and hashed; the digest
+is the hash of these hashes in the order of batch_row. RowBinary carries lengths and exact values, so
+no two different batches are written alike. A version's columns never change: a later column is part
+of a later version, and batches keep the version that they were digested with.
+"""
+
+from __future__ import annotations
+
+VERSION = 1
+
+COLUMNS: dict[int, tuple[str, ...]] = {
+    1: (
+        "time",
+        "received_at",
+        "request_id",
+        "stream_id",
+        "trace_id",
+        "decision_id",
+        "envoy_node",
+        "log_name",
+        "service",
+        "route_name",
+        "upstream_cluster",
+        "upstream_address",
+        "subject",
+        "subject_roles",
+        "auth_method",
+        "auth_issuer",
+        "client_address",
+        "client_direct_address",
+        "http_request_method",
+        "url_scheme",
+        "server_address",
+        "url_path",
+        "url_path_upstream",
+        "url_query",
+        "user_agent_original",
+        "network_protocol",
+        "tls_version",
+        "tls_peer_san",
+        "http_response_status_code",
+        "response_code_details",
+        "response_flags",
+        "request_bytes",
+        "response_bytes",
+        "duration_us",
+        "authz_duration_us",
+        "decide_us",
+        "decision",
+        "reason_code",
+        "reason",
+        "rule",
+        "rule_line",
+        "policy_version",
+        "config_version",
+        "action",
+        "resource",
+        "entry_type",
+        "batch",
+        "batch_row",
+    ),
+}
+
+
+def expression(version: int = VERSION) -> str:
+    """The aggregate that gives the digest, lower-case hex, over the rows of one batch."""
+    row = f"SHA256(formatRow('RowBinary', {', '.join(COLUMNS[version])}))"
+    ordered = f"arraySort(pair -> pair.1, groupArray((batch_row, {row})))"
+    return f"lower(hex(SHA256(arrayStringConcat(arrayMap(pair -> pair.2, {ordered})))))"

@@ -1,0 +1,241 @@
+"""What a segment of the spool becomes: batches, and what cannot be one. Pure, and always the same.
+
+Invariants; the tests carry their names:
+
+1. The same records make the same plan, however often and wherever it is made: a batch keeps its id
+   and its rows over every retry and restart.
+2. Every entry is in exactly one batch, in the order of its stream; bytes that are no entry are in
+   exactly one `Unparsed`.
+3. A batch has one kind, one node, one log name, and one day (UTC) of received_at.
+4. A batch is no larger than the limits, but for a single entry that is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ledger.framing import Framing, framing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from spool import Record
+
+_DAY_NS = 86_400 * 10**9
+# ClickHouse's DateTime64 ends there; a clock that says more is wrong.
+_MAX_NS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a batch may be. One INSERT of one block, so memory on both sides follows these."""
+
+    rows: int = 50_000
+    bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where entries come from: what all rows of a batch share."""
+
+    kind: str
+    node: str
+    log_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One INSERT. `payload` is its entries byte by byte as Envoy sent them, `received_at` unix ns."""
+
+    id: str
+    source: Source
+    received_at: int
+    payload: bytes
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsed:
+    """Bytes that are no entry: kept raw in a file named after `id`. `entries`: how many of `batch`; 0: unknown."""
+
+    id: str
+    source: Source
+    received_at: int
+    cause: str
+    payload: bytes
+    batch: str = ""
+    entries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """Bytes of a segment that are no record any more, and why."""
+
+    cause: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A model and policy text that decides, from extauthz's journal. `received_at`: unix ns."""
+
+    version: str
+    received_at: int
+    model: str
+    policy: str
+    model_path: str
+    policy_path: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The work that a segment asks for."""
+
+    batches: tuple[Batch, ...]
+    unparsed: tuple[Unparsed, ...]
+    policies: tuple[Policy, ...]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A batch that still grows."""
+
+    number: int
+    source: Source
+    received_at: int
+    size: int = 0
+    rows: int = 0
+    parts: list[bytes] = field(default_factory=list)
+
+    def fits(self, received_at: int, rows: int, size: int, limits: Limits) -> bool:
+        same_day = self.received_at // _DAY_NS == received_at // _DAY_NS
+        return same_day and self.rows + rows <= limits.rows and self.size + size <= limits.bytes
+
+
+class _Planner:
+    """One pass over the records of one segment."""
+
+    def __init__(self, segment: str, limits: Limits) -> None:
+        self._segment = segment
+        self._limits = limits
+        self._open: dict[Source, _Open] = {}
+        self._opened: list[_Open] = []
+        self.unparsed: list[Unparsed] = []
+        self.policies: list[Policy] = []
+
+    def add(self, number: int, item: Record | Torn) -> None:
+        """Take item `number` of the segment."""
+        if isinstance(item, Torn):
+            self._keep(number, {}, item.cause, item.payload)
+            return
+        origin: dict[str, Any] = {}
+        try:
+            origin = _origin(item.origin)
+            if origin["kind"] in ("http", "tcp"):
+                self._entries(number, origin, item.payload)
+            elif origin["kind"] == "policy":
+                self.policies.append(_policy(origin, item.payload))
+            else:
+                self._keep(number, origin, str(origin.get("cause", "")) or "not said", item.payload)
+        except (ValueError, KeyError, TypeError) as error:
+            cause = (
+                f"a record that cannot be read: {type(error).__name__}: {error}; its origin: {item.origin!r}"
+            )
+            self._keep(number, origin, cause, item.payload)
+
+    def batches(self) -> tuple[Batch, ...]:
+        return tuple(
+            Batch(
+                f"{self._segment}.{open_.number}",
+                open_.source,
+                open_.received_at,
+                b"".join(open_.parts),
+                open_.rows,
+            )
+            for open_ in self._opened
+        )
+
+    def _entries(self, number: int, origin: dict[str, Any], payload: bytes) -> None:
+        source, received_at = _source(origin), origin["received_at"]
+        found = framing(payload)
+        for part, rows in _pieces(payload, found, self._limits):
+            batch = self._batch(source, received_at, rows, len(part))
+            batch.parts.append(part)
+            batch.size += len(part)
+            batch.rows += rows
+            batch.received_at = received_at
+        if found.end < len(payload):
+            cause = (
+                f"after {len(found.entries)} entries, at byte {found.end} of {len(payload)}: {found.cause}"
+            )
+            self._keep(number, origin, cause, payload[found.end :])
+
+    def _batch(self, source: Source, received_at: int, rows: int, size: int) -> _Open:
+        batch = self._open.get(source)
+        if batch is None or not batch.fits(received_at, rows, size, self._limits):
+            batch = _Open(len(self._opened), source, received_at)
+            self._open[source] = batch
+            self._opened.append(batch)
+        return batch
+
+    def _keep(self, number: int, origin: dict[str, Any], cause: str, payload: bytes) -> None:
+        received_at = origin.get("received_at", _named_time(self._segment))
+        id_ = f"{self._segment}.record-{number}"
+        self.unparsed.append(Unparsed(id_, _source(origin), received_at, cause, payload))
+
+
+def plan(segment: str, items: Iterable[Record | Torn], limits: Limits = Limits()) -> Plan:
+    """The work that the items of the segment named `segment` ask for."""
+    planner = _Planner(segment, limits)
+    for number, item in enumerate(items):
+        planner.add(number, item)
+    return Plan(planner.batches(), tuple(planner.unparsed), tuple(planner.policies))
+
+
+def without(batch: Batch, gone: Iterable[range]) -> Batch:
+    """The batch without the entries of these numbers; its id stays."""
+    left_out = {number for numbers in gone for number in numbers}
+    spans = framing(batch.payload).entries
+    kept = [batch.payload[start:end] for number, (start, end) in enumerate(spans) if number not in left_out]
+    return Batch(batch.id, batch.source, batch.received_at, b"".join(kept), len(kept))
+
+
+def _pieces(payload: bytes, found: Framing, limits: Limits) -> Iterator[tuple[bytes, int]]:
+    """The entries as bytes and count: in one piece where they fit into a batch, else entry by entry."""
+    if found.whole(payload) and len(found.entries) <= limits.rows and len(payload) <= limits.bytes:
+        if payload:
+            yield payload, len(found.entries)
+        return
+    for start, end in found.entries:
+        yield payload[start:end], 1
+
+
+def _origin(text: bytes) -> dict[str, Any]:
+    origin = json.loads(text)
+    if not isinstance(origin, dict) or origin.get("kind") not in ("http", "tcp", "policy", "unparsed"):
+        raise ValueError("the kind is not http, tcp, policy or unparsed")
+    received_at = origin["received_at"]
+    if not isinstance(received_at, int) or not 0 <= received_at <= _MAX_NS:
+        raise ValueError("received_at is no time in ns since 1970")
+    return origin
+
+
+def _source(origin: dict[str, Any]) -> Source:
+    return Source(str(origin.get("kind", "")), str(origin.get("node", "")), str(origin.get("log_name", "")))
+
+
+def _policy(origin: dict[str, Any], payload: bytes) -> Policy:
+    said = json.loads(payload)
+    texts = {key: said[key] for key in ("model", "policy", "model_path", "policy_path", "node")}
+    if not all(isinstance(text, str) for text in (origin["version"], *texts.values())):
+        raise TypeError("a policy's fields must be texts")
+    return Policy(origin["version"], origin["received_at"], **texts)
+
+
+def _named_time(segment: str) -> int:
+    """The time that a segment's name begins with, unix ns: for what says no time itself."""
+    digits = segment.partition("-")[0]
+    return min(int(digits), _MAX_NS) if digits.isdecimal() else 0
