@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from service.settings import Section
+
+Attribute = Literal["subject", "service", "resource", "action", "host", "scheme", "client_address"]
+
+_CLAIM = re.compile(r"\{[^{}]+\}")
 
 
 class Issuer(Section):
@@ -24,6 +30,20 @@ class Issuer(Section):
         (), description='Roles that this issuer may assert, without "role:"; "*" for all. Default: none.'
     )
 
+    @field_validator("name")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if not name or name.endswith(".failed"):
+            raise ValueError("must be a jwt_authn provider's name, which is not empty nor ends in .failed")
+        return name
+
+    @field_validator("subject")
+    @classmethod
+    def _template(cls, template: str) -> str:
+        if not _CLAIM.search(template) or set("{}") & set(_CLAIM.sub("", template)):
+            raise ValueError('must name at least one claim in braces, like "{sub}"')
+        return template
+
 
 class ExtAuthzSettings(Section):
     """The decision point."""
@@ -38,7 +58,7 @@ class ExtAuthzSettings(Section):
     policy: Path | None = Field(
         None, description="Casbin policy CSV. Default: the shipped policies/policy.csv."
     )
-    request: tuple[str, ...] = Field(
+    request: tuple[Attribute, ...] = Field(
         ("subject", "service", "resource", "action"),
         description="Request attributes in the order of the model's request_definition: subject, service, "
         "resource, action, host, scheme, client_address.",
@@ -55,3 +75,24 @@ class ExtAuthzSettings(Section):
         512, ge=1, description="Checks in flight before further ones are answered `overloaded`."
     )
     drain_seconds: float = Field(5, ge=0, description="Seconds that Checks in flight have at a stop.")
+
+    @model_validator(mode="after")
+    def _issuers_apart(self) -> Self:
+        """One name, or one subject template, for two issuers would let one speak for the other's subjects."""
+        for what, values in (
+            ("name", [issuer.name for issuer in self.issuers]),
+            ("subject", [issuer.subject for issuer in self.issuers]),
+        ):
+            twice = {value for value in values if values.count(value) > 1}
+            if twice:
+                raise ValueError(
+                    f"issuers: two issuers have the same {what} {min(twice)!r}; each needs its own"
+                )
+        return self
+
+    @field_validator("request")
+    @classmethod
+    def _attributes_apart(cls, request: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
+        if len(set(request)) < len(request) or "subject" not in request:
+            raise ValueError("must name the subject, and no attribute twice")
+        return request

@@ -34,6 +34,14 @@ def check(
             f"extauthz.request gives {len(request)} ({', '.join(request)})",
         )
         return
+    if model.roles and request[model.subject] != "subject":
+        in_model.error(
+            model.request_line,
+            "request",
+            f"roles are asked about r.{model.request[model.subject]}, "
+            f"where extauthz.request gives the {request[model.subject]}",
+        )
+        return
     attribute_of = dict(zip(model.request, request, strict=True))
     for clause in clauses(model):
         for row in rules:

@@ -1,0 +1,144 @@
+"""python -m extauthz: the decision point.
+
+Exit codes: 0 stopped by a signal · 1 (--check) the policy has errors · 2 unusable settings or set-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from prometheus_client import CollectorRegistry
+
+from extauthz.check import Checker
+from extauthz.config_version import config_version
+from extauthz.decide import Rules
+from extauthz.engine import PolicyError, load, read
+from extauthz.journal import Journal
+from extauthz.metrics import Metrics
+from extauthz.reload import PolicyStore
+from extauthz.server import SERVICE, Gate, make_server
+from extauthz.watch import looks
+from gateledger.settings import Settings, SettingsError
+from gateledger.settings import load as load_settings
+from service import logs, probes
+from service.grpc_server import add_health, bind, check_address
+from service.probes import AddressError
+
+if TYPE_CHECKING:
+    import structlog
+
+    from extauthz.settings import ExtAuthzSettings
+    from service.grpc_server import Health
+
+    Log = structlog.stdlib.BoundLogger
+
+_FINDINGS = 1
+_UNUSABLE = 2
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Settings file. Default: gateledger.yaml, if there."
+)
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Where state lives. Default: $GATELEDGER_HOME, else .gateledger/.",
+)
+@click.option("--check", is_flag=True, help="Validate settings, model and policy, and exit.")
+def main(config: Path | None, home: Path | None, *, check: bool) -> None:
+    """The decision point: answers Envoy's Checks from the policy."""
+    try:
+        settings = load_settings(config, {"home": home} if home else {})
+        for address in settings.extauthz.listen:
+            check_address(address)
+        if check:
+            raise SystemExit(lint(settings.extauthz))
+        asyncio.run(serve(settings, logs.configure("extauthz", settings.log.level)))
+    except (SettingsError, AddressError, PolicyError) as error:
+        click.echo(f"extauthz: {error}", err=True)
+        raise SystemExit(_UNUSABLE) from error
+
+
+def lint(settings: ExtAuthzSettings) -> int:
+    """Tell what is wrong with model and policy; the exit code. Raises PolicyError for unreadable files."""
+    engine, findings = load(read(*_policy_paths(settings)), settings.request)
+    for finding in findings:
+        click.echo(finding, err=True)
+    if engine is None:
+        return _FINDINGS
+    click.echo(f"extauthz: settings and policy are fine, version {engine.version}")
+    return 0
+
+
+async def serve(settings: Settings, log: Log) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Raises AddressError at the start only."""
+    stop = _signals()
+    extauthz = settings.extauthz
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    journal = Journal(extauthz.journal or settings.home / "spool" / "extauthz")
+    store = PolicyStore(_policy_paths(extauthz), extauthz.request, journal, metrics, log)
+    rules = Rules(extauthz.request, config_version(extauthz))
+    checker = Checker(extauthz.issuers, rules, store.snapshot, metrics.observe, log)
+
+    def ready() -> tuple[bool, dict[str, object]]:
+        detail = {"config_version": rules.config_version, **store.detail()}
+        return store.snapshot().engine is not None, detail
+
+    try:
+        async with probes.serving(extauthz.metrics, registry, ready) as address:
+            gate = Gate(checker, extauthz.max_concurrent)
+            await _answer(extauthz, gate, store, stop, log.bind(metrics=address))
+    finally:
+        journal.close()
+    log.info("stopped")
+
+
+async def _answer(
+    extauthz: ExtAuthzSettings, gate: Gate, store: PolicyStore, stop: asyncio.Event, log: Log
+) -> None:
+    server = make_server(gate)
+    health = await add_health(server, (SERVICE,))
+    addresses = [bind(server, address) for address in extauthz.listen]
+    # The first policy is in place before the first Check can come.
+    await store.refresh()
+    await server.start()
+    await health.set(serving=store.snapshot().engine is not None)
+    log.info("ready", listen=addresses)
+    await _follow(store, health, extauthz.reload_seconds, stop)
+    log.info("stopping", drain_seconds=extauthz.drain_seconds)
+    await health.set(serving=False)
+    await server.stop(extauthz.drain_seconds)
+
+
+async def _follow(store: PolicyStore, health: Health, seconds: float, stop: asyncio.Event) -> None:
+    """Keep the policy up to date until `stop`."""
+    serving = store.snapshot().engine is not None
+    async for _ in looks(store.directories, seconds, stop):
+        await store.refresh()
+        if not serving and store.snapshot().engine is not None:
+            serving = True
+            await health.set(serving=True)
+
+
+def _policy_paths(settings: ExtAuthzSettings) -> tuple[Path, Path]:
+    if settings.model is None or settings.policy is None:
+        raise SettingsError("extauthz.model and extauthz.policy are not set; gateledger.settings.load does")
+    return settings.model, settings.policy
+
+
+def _signals() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+if __name__ == "__main__":
+    main()

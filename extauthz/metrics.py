@@ -1,0 +1,60 @@
+"""What extauthz counts, under the names of the contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from access import ReasonCode
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+# Seconds: an answer takes tens of microseconds; above Envoy's timeout of a second it does not matter.
+_BUCKETS = (25e-6, 50e-6, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0)
+
+ReloadResult = Literal["loaded", "refused", "not_journaled"]
+
+
+class Metrics:
+    """Counters and gauges of one decision point, all present from the start."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._checks = Counter(
+            "gateledger_checks_total", "Checks answered.", ["effect", "reason_code"], registry=registry
+        )
+        # Children looked up once: labels() costs more than the count itself.
+        self._check = {
+            code: self._checks.labels(code.outcome.effect.value, code.value) for code in ReasonCode
+        }
+        self._duration = Histogram(
+            "gateledger_check_duration_seconds",
+            "Seconds from a Check's bytes to its answer's.",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._info = Gauge(
+            "gateledger_policy_info", "1 for the policy version that decides.", ["version"], registry=registry
+        )
+        self._reloads = Counter(
+            "gateledger_policy_reloads_total",
+            "Policy versions that were loaded, refused, or not swapped in because the journal failed.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("loaded", "refused", "not_journaled"):
+            self._reloads.labels(result)
+
+    def observe(self, reason_code: ReasonCode, seconds: float) -> None:
+        """Count one answer."""
+        self._check[reason_code].inc()
+        self._duration.observe(seconds)
+
+    def policy(self, version: str) -> None:
+        """From now on this version decides, and no other."""
+        self._info.clear()
+        self._info.labels(version).set(1)
+
+    def reload(self, result: ReloadResult) -> None:
+        self._reloads.labels(result).inc()

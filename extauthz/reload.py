@@ -1,0 +1,194 @@
+"""The policy that decides now, and how another one takes its place.
+
+Invariants:
+- a policy decides only after its text is durable in the journal;
+- a policy with an error never decides: the last good one stays, and the refusal is told;
+- a swap is one reference: a request is decided by one policy, the old or the new;
+- files are taken when they rest: two equal looks, apart by SETTLE_SECONDS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from access import ReasonCode
+from extauthz.decide import Snapshot
+from extauthz.engine import Engine, Finding, PolicyError, Source, read
+from spool import SpoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import structlog
+
+    from extauthz.metrics import Metrics
+
+SETTLE_SECONDS = 0.1
+# After so many unequal looks in a row the next poll goes on.
+_LOOKS = 20
+
+Signature = tuple[tuple[int, ...] | None, ...]
+
+
+class Recorder(Protocol):
+    """Where policy texts are made durable (extauthz.journal.Journal)."""
+
+    def record(self, source: Source) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A policy that did not come to decide. `at` in epoch seconds."""
+
+    version: str
+    reason: str
+    findings: tuple[Finding, ...]
+    at: float
+
+
+class PolicyStore:
+    """Holds the snapshot. `refresh` and nothing else changes it, one call at a time."""
+
+    def __init__(
+        self,
+        paths: tuple[Path, Path],
+        request: Sequence[str],
+        journal: Recorder,
+        metrics: Metrics,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        """`paths`: model and policy."""
+        self._paths = paths
+        self._request = tuple(request)
+        self._journal = journal
+        self._metrics = metrics
+        self._log = log
+        self._snapshot = Snapshot(None)
+        self._refusal: Refusal | None = None
+        self._seen: Signature | None = None
+
+    def snapshot(self) -> Snapshot:
+        """The policy that decides now."""
+        return self._snapshot
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """Where a change of the files shows; behind a ConfigMap's links the directory changes, not the file."""
+        return tuple({path.parent for path in self._paths})
+
+    def detail(self) -> dict[str, object]:
+        """What /readyz says about the policy."""
+        engine, refusal = self._snapshot.engine, self._refusal
+        return {
+            "policy_version": engine.version if engine else None,
+            "mode": engine.mode if engine else None,
+            "warnings": [str(finding) for finding in engine.findings] if engine else [],
+            "refused": refusal
+            and {
+                "version": refusal.version,
+                "reason": refusal.reason,
+                "findings": [str(finding) for finding in refusal.findings],
+                "at": refusal.at,
+            },
+        }
+
+    async def refresh(self) -> None:
+        """Look at the files, and swap in what they hold if it is new and good. Raises nothing."""
+        signature = _signature(self._paths)
+        if signature == self._seen:
+            return
+        try:
+            source = await self._settled()
+        except PolicyError as error:
+            self._refuse("", error)
+            self._seen = signature
+            return
+        if source is not None and await self._take(source):
+            self._seen = signature
+
+    async def _settled(self) -> Source | None:
+        """The files once they rest; None when they do not come to rest."""
+        source: Source | None = None
+        for _ in range(_LOOKS):
+            again = await self._read()
+            if source is not None and again.version == source.version:
+                return source
+            source = again
+            await asyncio.sleep(SETTLE_SECONDS)
+        return None
+
+    async def _read(self) -> Source:
+        """The files; one that is away for a moment gets a second chance. Raises PolicyError."""
+        try:
+            return await asyncio.to_thread(read, *self._paths)
+        except PolicyError:
+            await asyncio.sleep(SETTLE_SECONDS)
+            return await asyncio.to_thread(read, *self._paths)
+
+    async def _take(self, source: Source) -> bool:
+        """Whether there is nothing more to do about these files."""
+        engine = self._snapshot.engine
+        if engine and engine.version == source.version:
+            self._refusal = None
+            return True
+        try:
+            engine = await asyncio.to_thread(Engine.from_source, source, self._request)
+        except PolicyError as error:
+            self._refuse(source.version, error)
+            return True
+        try:
+            await asyncio.to_thread(self._journal.record, source)
+        except SpoolError as error:
+            self._not_journaled(source.version, error)
+            return False
+        self._swap(engine)
+        return True
+
+    def _swap(self, engine: Engine) -> None:
+        self._snapshot = Snapshot(engine)
+        self._refusal = None
+        self._metrics.policy(engine.version)
+        self._metrics.reload("loaded")
+        self._log.info("policy loaded", version=engine.version, rules=len(engine.rules), mode=engine.mode)
+        for finding in engine.findings:
+            self._log.warning("policy finding", finding=str(finding))
+
+    def _refuse(self, version: str, error: PolicyError) -> None:
+        if not self._tell(Refusal(version, "the policy has errors", error.findings, time.time())):
+            return
+        self._metrics.reload("refused")
+        kept = self._snapshot.engine.version if self._snapshot.engine else None
+        findings = [str(finding) for finding in error.findings]
+        self._log.error("policy refused", version=version, kept=kept, findings=findings)
+
+    def _not_journaled(self, version: str, error: SpoolError) -> None:
+        if self._snapshot.engine is None:
+            self._snapshot = Snapshot(None, ReasonCode.AUDIT_UNAVAILABLE, "the policy cannot be recorded")
+        if self._tell(Refusal(version, f"the policy cannot be recorded: {error}", (), time.time())):
+            self._metrics.reload("not_journaled")
+            self._log.error("policy not swapped in, it cannot be recorded", version=version, error=str(error))
+
+    def _tell(self, refusal: Refusal) -> bool:
+        """Remember a refusal; whether it is another one than the last."""
+        last, self._refusal = self._refusal, refusal
+        return last is None or (last.version, last.reason, last.findings) != (
+            refusal.version,
+            refusal.reason,
+            refusal.findings,
+        )
+
+
+def _signature(paths: Sequence[Path]) -> Signature:
+    return tuple(_stat(path) for path in paths)
+
+
+def _stat(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

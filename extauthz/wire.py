@@ -1,0 +1,208 @@
+"""Envoy's ext_authz messages: CheckRequest in, CheckResponse out. Pure; the only home of the protos here.
+
+An empty CheckResponse means ALLOW to Envoy. `_sealed` is the one place that serialises an answer,
+and refuses one that does not say what it is.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+
+from access import Answer, Decision, ReasonCode
+from extauthz.asked import Asked
+from protos.gen import core_pb2, ext_authz_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from google.protobuf.struct_pb2 import Struct, Value
+
+JWT_NAMESPACE = "envoy.filters.http.jwt_authn"
+ROUTE_NAMESPACE = "gateledger"
+SERVICE_KEY = "service"
+
+_GRPC_CODES = {200: 0, 400: 3, 401: 16, 403: 7, 503: 14}
+_TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
+_DETAILS = {
+    ReasonCode.RULE_DENY: "The policy denies this request.",
+    ReasonCode.NO_MATCHING_RULE: "The policy does not allow this request.",
+    ReasonCode.UNAUTHENTICATED: "This request needs credentials, and none came with it.",
+    ReasonCode.INVALID_CREDENTIAL: "The credentials of this request are not accepted.",
+    ReasonCode.BAD_PATH: "The path of this request can be read in more than one way.",
+    ReasonCode.BAD_REQUEST: "This request is malformed.",
+    ReasonCode.OVERLOADED: "Too many requests are waiting for a decision; try again.",
+}
+_UNDECIDED = "This request could not be decided on."
+_WWW_AUTHENTICATE = {
+    ReasonCode.UNAUTHENTICATED: 'Bearer realm="gateledger"',
+    ReasonCode.INVALID_CREDENTIAL: 'Bearer realm="gateledger", error="invalid_token"',
+}
+_OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+_HOST_HEADERS = frozenset({":authority", "host"})
+
+
+class WireError(ValueError):
+    """Bytes that are no CheckRequest."""
+
+
+def asked_from(message: bytes) -> Asked:
+    """The question in a serialised CheckRequest. Raises WireError."""
+    try:
+        attributes = ext_authz_pb2.CheckRequest.FromString(message).attributes
+    except DecodeError as error:
+        raise WireError("the message is no CheckRequest") from error
+    http = attributes.request.http
+    authorization, hosts, paths = [], [], []
+    for name, value in _headers(http):
+        if name == "authorization":
+            authorization.append(value)
+        elif name in _HOST_HEADERS:
+            hosts.append(value)
+        elif name == ":path":
+            paths.append(value)
+    return Asked(
+        method=http.method,
+        # The raw header where Envoy sends it: in http.path each byte that is no UTF-8 became a "!".
+        target=paths[0] if len(paths) == 1 else http.path,
+        host=http.host,
+        scheme=http.scheme,
+        client_address=attributes.source.address.socket_address.address,
+        service=_service(attributes.route_metadata_context),
+        authorization=tuple(authorization),
+        hosts=tuple(hosts),
+        tokens=_fields(attributes.metadata_context, JWT_NAMESPACE),
+        fragment=http.fragment,
+    )
+
+
+def answer_to(decision: Decision, decide_us: int) -> bytes:
+    """The serialised CheckResponse of a decision; never empty, allowing only what is allowed."""
+    answer = decision.reason_code.outcome.answer
+    response = ext_authz_pb2.CheckResponse()
+    metadata = response.dynamic_metadata.fields
+    for key, value in _metadata(decision, decide_us).items():
+        metadata[key].string_value = value
+    if answer is Answer.OK:
+        _fill_ok(response.ok_response, decision)
+    elif answer is Answer.DENIED:
+        _fill_denied(response.denied_response, decision)
+    else:
+        _fill_denied(response.error_response, decision)
+    response.status.code = _GRPC_CODES[decision.reason_code.outcome.status or 200]
+    return _sealed(response, allow=answer is Answer.OK)
+
+
+def _sealed(response: ext_authz_pb2.CheckResponse, *, allow: bool) -> bytes:
+    said = response.WhichOneof("http_response")
+    allows = said == "ok_response" and response.status.code == 0
+    if said is None or allows != allow or (not allow and response.status.code == 0):
+        raise AssertionError(f"an answer that says {said} with code {response.status.code}")
+    return response.SerializeToString()
+
+
+def _headers(http: ext_authz_pb2.AttributeContext.HttpRequest) -> Iterable[tuple[str, str]]:
+    """Header lines, names in lower case; bytes outside ASCII stay apart as Latin-1 characters."""
+    if http.HasField("header_map"):
+        for header in http.header_map.headers:
+            yield header.key.lower(), header.raw_value.decode("latin-1") or header.value
+    else:
+        for name, value in http.headers.items():
+            yield name.lower(), value
+
+
+def _service(metadata: core_pb2.Metadata) -> str:
+    service = _fields(metadata, ROUTE_NAMESPACE).get(SERVICE_KEY)
+    return service if isinstance(service, str) else ""
+
+
+def _fields(metadata: core_pb2.Metadata, namespace: str) -> Mapping[str, object]:
+    # Indexing a protobuf map creates the entry; asking for it does not.
+    if namespace not in metadata.filter_metadata:
+        return {}
+    return _plain(metadata.filter_metadata[namespace])
+
+
+def _plain(struct: Struct) -> dict[str, object]:
+    return {key: _value(value) for key, value in struct.fields.items()}
+
+
+def _value(value: Value) -> object:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "struct_value":
+        return _plain(value.struct_value)
+    if kind == "list_value":
+        return [_value(item) for item in value.list_value.values]
+    if kind == "number_value":
+        return value.number_value
+    if kind == "bool_value":
+        return value.bool_value
+    return None
+
+
+def _metadata(decision: Decision, decide_us: int) -> dict[str, str]:
+    request = decision.request
+    return {
+        "decision_id": decision.decision_id,
+        "effect": decision.effect.value,
+        "reason_code": decision.reason_code.value,
+        "reason": decision.reason,
+        "subject": request.subject.name,
+        "roles": ",".join(request.subject.roles),
+        "auth_method": request.subject.auth_method.value,
+        "auth_issuer": request.subject.issuer,
+        "service": request.service,
+        "action": request.action,
+        "resource": request.resource,
+        "rule": decision.rule,
+        "rule_line": "" if decision.rule_line is None else str(decision.rule_line),
+        "policy_version": decision.policy_version,
+        "config_version": decision.config_version,
+        "decide_us": str(decide_us),
+    }
+
+
+def _fill_ok(ok: ext_authz_pb2.OkHttpResponse, decision: Decision) -> None:
+    subject = decision.request.subject
+    upstream = {
+        "x-subject": subject.name,
+        "x-roles": ",".join(subject.roles),
+        "x-decision-id": decision.decision_id,
+    }
+    for name, value in upstream.items():
+        if value:
+            _set(ok.headers.add(), name, value)
+        else:
+            # Envoy removes after it sets: a header is named in one of the two lists only.
+            ok.headers_to_remove.append(name)
+    _set(ok.response_headers_to_add.add(), "x-decision-id", decision.decision_id)
+
+
+def _fill_denied(denied: ext_authz_pb2.DeniedHttpResponse, decision: Decision) -> None:
+    code = decision.reason_code
+    status = code.outcome.status
+    # The enum names only some statuses; the field takes any.
+    denied.status.code = status  # type: ignore[assignment]
+    _set(denied.headers.add(), "content-type", "application/problem+json")
+    _set(denied.headers.add(), "x-decision-id", decision.decision_id)
+    if code in _WWW_AUTHENTICATE:
+        _set(denied.headers.add(), "www-authenticate", _WWW_AUTHENTICATE[code])
+    problem = {
+        "type": "about:blank",
+        "title": _TITLES[status],
+        "status": status,
+        "detail": _DETAILS.get(code, _UNDECIDED),
+        "decision_id": decision.decision_id,
+        "reason_code": code.value,
+    }
+    denied.body = json.dumps(problem)
+
+
+def _set(option: core_pb2.HeaderValueOption, name: str, value: str) -> None:
+    option.header.key = name
+    option.header.value = value
+    option.append_action = _OVERWRITE
