@@ -195,17 +195,18 @@ def _explain(error: ValidationError, path: Path | None, variables: Mapping[str, 
     lines = []
     for detail in error.errors():
         keys = [str(part) for part in detail["loc"]]
-        section = variables.get(keys[0]) if keys else None
-        from_variable = (
-            keys[0] in variables if len(keys) == 1 else isinstance(section, dict) and keys[1] in section
-        )
-        where = (
-            f"environment variable {PREFIX}{'__'.join(keys[:2]).upper()}"
-            if from_variable
-            else f"{path or 'command line'}: {'.'.join(keys)}"
-        )
+        where = _variable(keys, variables) or f"{path or 'command line'}: {'.'.join(keys)}"
         if detail["type"] == "extra_forbidden":
             lines.append(f"{where}: no such setting; docs/configuration.md lists them all")
         else:
             lines.append(f"{where}: {detail['msg']}, but it is {detail['input']!r}")
     return "\n".join(lines)
+
+
+def _variable(keys: list[str], variables: Mapping[str, Any]) -> str | None:
+    """The environment variable that set what the keys lead to, if one did."""
+    found = variables.get(keys[0])
+    if isinstance(found, dict) and found:
+        key = keys[1] if len(keys) > 1 else next(iter(found))
+        return f"environment variable {PREFIX}{keys[0].upper()}__{key.upper()}" if key in found else None
+    return None if found is None else f"environment variable {PREFIX}{keys[0].upper()}"

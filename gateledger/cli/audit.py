@@ -147,9 +147,8 @@ def command_for(query: Query) -> click.Command:
         emit(answer.columns, answer.rows, format_)
         _tell(answer, window, rows, table=format_ == "table")
 
-    for parameter in reversed(query.parameters):
-        ask = _option(parameter)(ask)
-    for option in (format_option, *_shared()):
+    # click lists what was added last first: the query's own options lead the help page.
+    for option in (format_option, *_shared(), *map(_option, reversed(query.parameters))):
         ask = option(ask)
     return click.command(query.name, help=_help(query), short_help=query.description)(ask)
 
@@ -188,9 +187,9 @@ def _option(parameter: Parameter) -> Callable[..., Callable[..., object]]:
 
 
 def _metavar(type_: str) -> str:
-    return {"String": "TEXT", "Array(UInt8)": "N,N,…"}.get(
-        type_, "NUMBER" if "Int" in type_ or "Float" in type_ else type_
-    )
+    if type_.startswith("Array"):
+        return "LIST"
+    return "NUMBER" if "Int" in type_ or "Float" in type_ else "TEXT"
 
 
 def _usage(parameter: Parameter) -> str:

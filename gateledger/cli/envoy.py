@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from gateledger.bootstrap import BootstrapError
 from gateledger.cli.options import Unusable, common
 from gateledger.stack.programs import envoy_binary
+from gateledger.validation import refusal
 
 if TYPE_CHECKING:
     from gateledger.settings import Settings
@@ -31,18 +32,11 @@ def validate(settings: Settings, *, file: Path) -> None:
     """
     if not file.is_file():
         raise Unusable(f"{file}: no such file; name a bootstrap, such as HOME/run/envoy.json")
-    binary = envoy_binary(settings)
     try:
-        done = subprocess.run(  # noqa: S603 - the configured Envoy and a file that the user names
-            [binary, "--mode", "validate", "--disable-hot-restart", "--log-level", "error", "-c", file],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError as error:
-        raise Unusable(f"{binary}: cannot be run: {error.strerror}; see the setting envoy.binary") from error
-    if done.returncode == 0:
-        click.echo(f"{file}: fine")
-        return
-    click.echo((done.stderr or done.stdout).strip(), err=True)
-    raise SystemExit(1)
+        why = refusal(envoy_binary(settings), file)
+    except BootstrapError as error:
+        raise Unusable(str(error)) from error
+    if why:
+        click.echo(why, err=True)
+        raise SystemExit(1)
+    click.echo(f"{file}: fine")

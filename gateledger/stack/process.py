@@ -105,7 +105,10 @@ class Supervised:
     async def _keep_running(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping:
-            code = await self._run_once()
+            try:
+                code = await self._run_once()
+            except OSError as error:
+                raise StartError(f"{self.program.name}: {self.program.argv[0]}: {error.strerror}") from error
             if self._stopping:
                 return
             if code == UNUSABLE and not self._seen_up:

@@ -13,7 +13,8 @@ from gateledger.files import write_private
 from gateledger.settings import dump
 from gateledger.stack.gate import Gate
 from gateledger.stack.process import Supervised
-from gateledger.stack.programs import ledger_status, phases
+from gateledger.stack.programs import envoy_binary, ledger_status, phases
+from gateledger.validation import refusal
 from spool import usage
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ class Stack:
             )
         text = bootstrap.fill(bootstrap.read(template), self._place(), str(template))
         write_private(self.home.bootstrap_file, bootstrap.as_json(text, str(template)).encode())
+        if why := refusal(envoy_binary(settings), self.home.bootstrap_file):
+            raise bootstrap.BootstrapError(f"{template}: Envoy refuses it: {why}")
         if settings.ledger.status and (status := self._ledger_status()):
             # What an earlier run saw of ClickHouse must not be taken for what this one sees.
             self.home.write_json(settings.ledger.status, {**status, "clickhouse": "down"})

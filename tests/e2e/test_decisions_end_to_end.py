@@ -109,9 +109,9 @@ CASES = [
     ),
     pytest.param(
         Case(
-            "/orders.v1.Orders/Place",
+            "/orders.v1.Orders/GetOrder",
             200,
-            {"decision": "allow", "resource": "/orders.v1.Orders/Place", "action": "POST"},
+            {"decision": "allow", "resource": "/orders.v1.Orders/GetOrder", "action": "POST"},
             method="POST",
             subject="alice",
             roles=("customer",),

@@ -28,7 +28,7 @@ class Kind:
 KINDS = [
     Kind("/orders/health", 200, "allow", "rule_allow"),
     Kind("/orders/{n}", 200, "allow", "rule_allow", subject="alice", role="customer"),
-    Kind("/orders.v1.Orders/Place", 200, "allow", "rule_allow", "POST", "alice", "customer"),
+    Kind("/orders.v1.Orders/GetOrder", 200, "allow", "rule_allow", "POST", "alice", "customer"),
     Kind("/billing/invoices", 200, "allow", "rule_allow", subject="carol", role="finance"),
     Kind("/admin/users", 403, "deny", "no_matching_rule", subject="alice", role="customer"),
     Kind("/orders/{n}/payment", 403, "deny", "rule_deny", subject="bob", role="support"),
