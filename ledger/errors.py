@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
@@ -60,6 +61,12 @@ _HINTS = {
     Kind.ACCESS: "see clickhouse.writer_user and clickhouse.writer_password_file",
 }
 
+# What the driver and the engine put around an error's own words.
+_NOISE = re.compile(
+    r"^Received ClickHouse exception, code: \d+, server response: (Code: \d+\. DB::Exception: )*"
+    r"|:? \(in file/uri [^)]*\)|: While executing .*?(?= \([A-Z_]+\)|$)| \(version [^()]*(\([^()]*\))?\)| \(for url [^)]*\)$"
+)
+
 
 class StuckError(Exception):
     """A segment that must stay where it is. The message says which batch, why, and what to do."""
@@ -79,6 +86,6 @@ def kind_of(error: Exception) -> Kind:
 
 def explained(error: Exception) -> str:
     """The error for people: one line, with what to do where somebody can act."""
-    text = " ".join(str(error).split())
+    text = _NOISE.sub("", " ".join(str(error).split()))[:500]
     hint = _HINTS.get(kind_of(error))
-    return f"{text[:500]}; {hint}" if hint else text[:500]
+    return f"{text}; {hint}" if hint else text
