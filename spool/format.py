@@ -144,7 +144,8 @@ def _item_at(data: bytes, seed: int, offset: int, index: int) -> Found | Damage 
         return Seal(index, offset + SEAL_BYTES)
     lengths = _lengths(data, seed, offset)
     if lengths is None or lengths[0] != index:
-        return Damage(offset, 1, "no valid record starts here")
+        # Nothing is skipped unseen: a later record of this segment may stand right here.
+        return Damage(offset, 0, "no valid record, or not the next one, starts here")
     _, origin_bytes, payload_bytes, body_crc = lengths
     start = offset + FRAME_BYTES
     middle, end = start + origin_bytes, start + origin_bytes + payload_bytes
