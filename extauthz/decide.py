@@ -126,10 +126,11 @@ def judge(engine: Engine, values: Sequence[str], attributes: Sequence[str], subj
     if subject.name == ANONYMOUS_NAME and not verdict.allowed:
         reason = f"no credentials came, and the policy does not let {ANONYMOUS_NAME} in"
         return Finding(ReasonCode.UNAUTHENTICATED, reason + note, verdict)
-    return Finding(ReasonCode(verdict.reason_code), _reason(verdict) + note, verdict)
+    return Finding(ReasonCode(verdict.reason_code), reason_of(verdict) + note, verdict)
 
 
-def _reason(verdict: Verdict) -> str:
+def reason_of(verdict: Verdict) -> str:
+    """A verdict in words."""
     if verdict.line is None:
         return "no rule denies" if verdict.allowed else "no rule allows"
     return f"{'allowed' if verdict.allowed else 'denied'} by the rule in line {verdict.line}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from access import ReasonCode
 from extauthz.decide import Snapshot
-from extauthz.engine import Engine, Finding, PolicyError, Source, read
+from extauthz.engine import Engine, Finding, PolicyError, Severity, Source, read
 from spool import SpoolError
 
 if TYPE_CHECKING:
@@ -140,6 +140,9 @@ class PolicyStore:
         except PolicyError as error:
             self._refuse(source.version, error)
             return True
+        except Exception as error:  # noqa: BLE001 - a policy that breaks the loader must not stop the service
+            self._refuse(source.version, PolicyError([_defect(source, error)]))
+            return True
         try:
             await asyncio.to_thread(self._journal.record, source)
         except SpoolError as error:
@@ -180,6 +183,11 @@ class PolicyStore:
             refusal.reason,
             refusal.findings,
         )
+
+
+def _defect(source: Source, error: Exception) -> Finding:
+    message = f"cannot be loaded: {type(error).__name__}: {error}; this is a defect of gateledger"
+    return Finding(source.policy_path, 0, Severity.ERROR, "defect", message)
 
 
 def _signature(paths: Sequence[Path]) -> Signature:

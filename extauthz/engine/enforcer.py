@@ -9,7 +9,8 @@ Invariants:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import operator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from extauthz.engine import http_lint, reference
@@ -60,7 +61,7 @@ class Engine:
     rules: tuple[Rule, ...]
     graphs: Mapping[str, RoleGraph]
     # Warnings only.
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...] = ()
     mode: Literal["pycasbin"] = "pycasbin"
 
     @classmethod
@@ -131,21 +132,31 @@ class Engine:
 
 
 def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine | None, tuple[Finding, ...]]:
-    """The engine (None when a finding is an error), and all findings about both files."""
-    findings: list[Finding] = []
-    in_model = Report(source.model_path, findings)
-    in_policy = Report(source.policy_path, findings)
-    model = model_of(text, in_model) if (text := text_of(source.model, in_model)) or not findings else None
-    before = len(findings)
+    """The engine (None when a finding is an error), and all findings about both files, in their order."""
+    in_model = Report(source.model_path, [])
+    in_policy = Report(source.policy_path, [])
+    engine = _load(source, request, in_model, in_policy)
+    lines = operator.attrgetter("line")
+    found = (*sorted(in_model.findings, key=lines), *sorted(in_policy.findings, key=lines))
+    return (None if errors(found) or engine is None else replace(engine, findings=found)), found
+
+
+def _load(
+    source: Source, request: Sequence[str] | None, in_model: Report, in_policy: Report
+) -> Engine | None:
+    text = text_of(source.model, in_model)
+    model = None if in_model.findings else model_of(text, in_model)
     text = text_of(source.policy, in_policy)
-    read_rows = rows(text, in_policy) if text or len(findings) == before else []
+    if in_policy.findings:
+        return None
+    policy_rows = rows(text, in_policy)
     if model is None:
-        return None, tuple(findings)
-    rules, links = checked(read_rows, model, in_policy)
+        return None
+    rules, links = checked(policy_rows, model, in_policy)
     if request is not None:
         http_lint.check(model, rules, request, in_model, in_policy)
-    if errors(findings):
-        return None, tuple(findings)
+    if errors(in_model.findings) or errors(in_policy.findings):
+        return None
     graphs = {
         name: RoleGraph.of(arity, (row.fields for row in links[name])) for name, arity in model.roles.items()
     }
@@ -153,8 +164,8 @@ def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine |
         ordered = _ordered(model, rules, links.get("g", []))
     except RuntimeError as error:
         in_policy.error(0, "order", f"the rules cannot be put in order: {error}")
-        return None, tuple(findings)
-    return Engine(source, model, ordered, graphs, tuple(findings)), tuple(findings)
+        return None
+    return Engine(source, model, ordered, graphs)
 
 
 def matches(result: object) -> bool:

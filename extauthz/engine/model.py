@@ -168,7 +168,7 @@ class _Known:
 def _matcher(entry: _Entry, known: _Known, report: Report) -> ast.expr | None:
     try:
         tree = reference.matcher_tree(entry.value)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, IndexError, AttributeError, RecursionError, MemoryError) as error:
         report.error(entry.line, "matcher", f"cannot be parsed: {error}")
         return None
     functions = {*reference.matching_functions(), *reference.EVALUATOR_FUNCTIONS, *known.roles}

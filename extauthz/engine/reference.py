@@ -7,6 +7,7 @@ is asked about, and a reload in place answers wrongly while it lasts.
 from __future__ import annotations
 
 import ast
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from casbin.constant import constants
@@ -36,9 +37,12 @@ EFFECTS: tuple[str, ...] = (
 EVALUATOR_FUNCTIONS = frozenset({"list", "tuple", "dict", "set"})
 
 
+_FUNCTIONS: dict[str, Callable[..., Any]] = FunctionMap.load_function_map().get_functions()
+
+
 def matching_functions() -> dict[str, Callable[..., Any]]:
     """Casbin's built-in matching functions by name; a dict of its own for each caller."""
-    return dict(FunctionMap.load_function_map().get_functions())
+    return dict(_FUNCTIONS)
 
 
 def effect_text(text: str) -> str:
@@ -55,8 +59,11 @@ def matcher_tree(text: str) -> ast.expr:
     """
     model = Model()
     model.add_def("m", "m", text)
-    expression = CoreEnforcer._get_expression(model["m"]["m"].value, {})  # noqa: SLF001 - its only home
-    body = ast.parse(expression.expr.strip()).body
+    with warnings.catch_warnings():
+        # Of escapes like "\\d" in a matcher's texts, which mean what Casbin takes them for.
+        warnings.simplefilter("ignore")
+        expression = CoreEnforcer._get_expression(model["m"]["m"].value, {})  # noqa: SLF001 - its only home
+        body = ast.parse(expression.expr.strip()).body
     if len(body) != 1 or not isinstance(body[0], ast.Expr):
         raise SyntaxError("not one expression")
     return body[0].value

@@ -1,0 +1,72 @@
+"""Why the policy answers so: the path to the role that decided, and the rules that nearly matched.
+
+Off the hot path: each question walks all rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from extauthz.engine import reference
+from extauthz.engine.clause import clauses, conjuncts, shown
+from extauthz.engine.enforcer import EnforceError, matches
+from extauthz.engine.roles import RequestRoles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from extauthz.engine.enforcer import Engine, Verdict
+    from extauthz.engine.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A rule that did not match, and the parts of the matcher that failed on it."""
+
+    row: Row
+    failed: tuple[str, ...]
+
+
+def role_path(
+    engine: Engine, values: Sequence[str], roles: Sequence[str], verdict: Verdict
+) -> tuple[str, ...]:
+    """How the subject comes to the role of the deciding rule: (alice, role:support, role:staff)."""
+    if verdict.rule is None or "g" not in engine.graphs:
+        return ()
+    model = engine.model
+    asked = model.request[model.subject]
+    for clause in clauses(model):
+        if clause.function == "g" and clause.request == asked:
+            held = RequestRoles(engine.graphs["g"], values[model.subject], tuple(roles))
+            role = verdict.rule[model.policy.index(clause.policy)]
+            domain = _domain(engine, values)
+            return held.path(values[model.subject], role, domain)
+    return ()
+
+
+def nearest(engine: Engine, values: Sequence[str], roles: Sequence[str], limit: int = 3) -> tuple[Near, ...]:
+    """The allowing rules with the fewest failing parts, in the order of the policy. Raises EnforceError."""
+    model = engine.model
+    parts = [
+        (shown(part), reference.evaluator(part, engine.functions(values[model.subject], roles)))
+        for part in conjuncts(model)
+    ]
+    request = {f"r_{name}": value for name, value in zip(model.request, values, strict=True)}
+    found = []
+    try:
+        for rule in engine.rules:
+            if rule.effect != reference.EFFECT_OF["allow"]:
+                continue
+            names = {**request, **rule.names}
+            failed = tuple(text for text, holds in parts if not matches(holds(names)))
+            if failed:
+                found.append(Near(rule.row, failed))
+    except Exception as error:
+        raise EnforceError(f"the matcher fails on this request: {error}") from error
+    return tuple(sorted(found, key=lambda near: len(near.failed))[:limit])
+
+
+def _domain(engine: Engine, values: Sequence[str]) -> str:
+    request = engine.model.request
+    return values[request.index("dom")] if "dom" in request else ""

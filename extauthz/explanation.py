@@ -1,0 +1,101 @@
+"""What extauthz would answer to a request given in words, and why; for people, off the hot path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from access import ANONYMOUS, AuthMethod, BadPath, ReasonCode, Subject, normalise
+from access.subject import ANONYMOUS_NAME, ROLE_PREFIX
+from extauthz.decide import Finding, judge, reason_of
+from extauthz.engine.explain import Near, nearest, role_path
+from extauthz.identity import subject_problem
+
+if TYPE_CHECKING:
+    from access import Effect
+    from extauthz.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Request values in the model's order, the roles that a token brings, and what the values mean.
+
+    Without `attributes` the values are taken as they are, and no role is implied.
+    """
+
+    values: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The answer with all that is known about it."""
+
+    effect: Effect
+    reason_code: ReasonCode
+    reason: str
+    path: str
+    version: str
+    rule: str = ""
+    line: int | None = None
+    role_path: tuple[str, ...] = ()
+    nearest: tuple[Near, ...] = ()
+
+
+def explain(engine: Engine, question: Question) -> Explanation:
+    """The answer to a question. Raises EnforceError."""
+    roles = tuple(role if role.startswith(ROLE_PREFIX) else ROLE_PREFIX + role for role in question.roles)
+    if not question.attributes:
+        verdict = engine.enforce(*question.values, roles=roles)
+        return _explained(
+            engine,
+            question.values,
+            roles,
+            Finding(ReasonCode(verdict.reason_code), reason_of(verdict), verdict),
+        )
+    subject = _subject(question, roles)
+    problem = "" if subject is ANONYMOUS else subject_problem(subject.name)
+    if problem:
+        return _refused(engine, ReasonCode.INVALID_CREDENTIAL, f"the subject {problem}")
+    try:
+        values = _normalised(question)
+    except BadPath as bad:
+        return _refused(engine, ReasonCode.BAD_PATH, bad.cause)
+    found = judge(engine, values, question.attributes, subject)
+    return _explained(engine, values, subject.request_roles, found)
+
+
+def _subject(question: Question, roles: tuple[str, ...]) -> Subject:
+    name = question.values[question.attributes.index("subject")]
+    return ANONYMOUS if name == ANONYMOUS_NAME else Subject(name, roles, AuthMethod.JWT)
+
+
+def _normalised(question: Question) -> tuple[str, ...]:
+    return tuple(
+        normalise(value) if attribute == "resource" else value
+        for value, attribute in zip(question.values, question.attributes, strict=True)
+    )
+
+
+def _refused(engine: Engine, code: ReasonCode, reason: str) -> Explanation:
+    return Explanation(code.outcome.effect, code, reason, engine.source.policy_path, engine.version)
+
+
+def _explained(
+    engine: Engine, values: tuple[str, ...], roles: tuple[str, ...], found: Finding
+) -> Explanation:
+    verdict = found.verdict
+    decided = verdict is not None and verdict.rule is not None
+    code = found.reason_code
+    return Explanation(
+        effect=code.outcome.effect,
+        reason_code=code,
+        reason=found.reason,
+        path=engine.source.policy_path,
+        version=engine.version,
+        rule=verdict.text if verdict else "",
+        line=verdict.line if verdict else None,
+        role_path=role_path(engine, values, roles, verdict) if verdict else (),
+        nearest=() if decided else nearest(engine, values, roles),
+    )
