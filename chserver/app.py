@@ -1,12 +1,11 @@
-"""The HTTP side: a request in, a statement run in its lane, an answer or an error out."""
+"""The HTTP side: a request in, a statement run in its lane, rows or an error out."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -14,137 +13,166 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from chserver.compression import Decompressor, chosen, compressor
-from chserver.errors import QUERY_IS_TOO_LARGE, ClickHouseError
-from chserver.query import Answer, Query, answer
-from chserver.request import Call, call_from
-from chserver.statement import insert_of
+from chserver import body, form, guard
+from chserver.compression import chosen, compressor
+from chserver.errors import UNKNOWN_EXCEPTION, ClickHouseError
+from chserver.query import Query
+from chserver.request import call_from
+from chserver.running import marker
 from chserver.users import credentials
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from typing import IO
 
     from starlette.requests import Request
 
-    from chserver.engine import Engine, Outcome
+    from chserver.engine import Outcome
+    from chserver.query import Answer
+    from chserver.request import Call
+    from chserver.running import Running
     from chserver.settings import ChServerSettings
-    from chserver.users import Users
+    from chserver.users import Role, Users
 
-# A statement may be no longer; what follows in an INSERT's body is data.
-STATEMENT_BYTES = 1 << 20
-PIECE = 1 << 18
+_PIECE = 1 << 18
+_MEDIA_TYPES = {
+    "JSON": "application/json; charset=UTF-8",
+    "JSONCompact": "application/json; charset=UTF-8",
+    "JSONEachRow": "application/x-ndjson; charset=UTF-8",
+    "CSV": "text/csv; charset=UTF-8; header=absent",
+    "CSVWithNames": "text/csv; charset=UTF-8; header=present",
+    "TabSeparated": "text/tab-separated-values; charset=UTF-8",
+    "TSV": "text/tab-separated-values; charset=UTF-8",
+    "Native": "application/octet-stream",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    engine: Engine
+    """What the routes need."""
+
     users: Users
+    running: Running
     settings: ChServerSettings
-    lane: ThreadPoolExecutor
 
     async def query(self, request: Request) -> Response:
-        params = dict(parse_qsl(request.url.query, keep_blank_values=True))
-        call = None
+        """`/`: run the statement in the URL and the body."""
+        query_id = request.query_params.get("query_id", "")
         try:
+            guard.check(request.headers, self.settings.allowed_hosts)
+            params = dict(parse_qsl(request.url.query, keep_blank_values=True))
             role = self.users.role(*credentials(request.headers, params))
-            call = call_from(params, request.headers)
-            statement, data = await self.body(request, call)
-            query = Query(call, statement, role, request.method != "POST", data)
-            loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self.lane, answer, self.engine, query, {})
+            call, asked = await self._asked(request, role, params)
+            query_id = call.query_id
+            return await self._run(request, role, call, asked)
         except ClickHouseError as error:
-            return self.failure(error, call)
-        return self.success(found, call, request.headers)
+            return self._failure(error, query_id)
 
-    async def body(self, request: Request, call: Call) -> tuple[str, IO[bytes] | None]:
-        head = call.query.rstrip().encode()
-        begin = head + b"\n" if head else b""
-        undo = Decompressor(request.headers.get("content-encoding", ""))
-        size = 0
-        data: IO[bytes] | None = None
-        buffer = bytearray(begin)
-        async for chunk in request.stream():
-            for piece in undo.feed(chunk):
-                size += len(piece)
-                if size > self.settings.max_body_bytes:
-                    raise ClickHouseError(QUERY_IS_TOO_LARGE, f"The body is larger than {self.settings.max_body_bytes} bytes (chserver.max_body_bytes)")
-                if data is not None:
-                    data.write(piece)
-                    continue
-                buffer += piece
-            if data is None and len(buffer) > STATEMENT_BYTES:
-                insert = insert_of(bytes(buffer[:STATEMENT_BYTES]))
-                if insert is None:
-                    continue
-                data = self.file(bytes(buffer[insert.data_at :]))
-        undo.finish()
-        insert = insert_of(bytes(buffer[:STATEMENT_BYTES]))
-        if insert is None:
-            return buffer.decode(), None
-        if data is None:
-            data = self.file(bytes(buffer[insert.data_at :]))
-        data.flush()
-        return insert.statement.decode(), data
-
-    def file(self, begin: bytes) -> IO[bytes]:
-        file = tempfile.TemporaryFile(dir=self.engine.temporary)
-        file.write(begin)
-        return file
-
-    def headers(self, call: Call | None) -> dict[str, str]:
-        return {
-            "X-ClickHouse-Server-Display-Name": "gateledger",
-            "X-ClickHouse-Query-Id": call.query_id if call else "",
-            "X-ClickHouse-Timezone": self.engine.timezone,
-        }
-
-    def failure(self, error: ClickHouseError, call: Call | None) -> Response:
-        return PlainTextResponse(
-            error.text(self.engine.version),
-            status_code=error.status,
-            headers={**self.headers(call), "X-ClickHouse-Exception-Code": str(error.code)},
+    async def failed(self, _: Request, __: Exception) -> Response:
+        """The answer to a request that met a bug of ours; the log has it."""
+        return self._failure(
+            ClickHouseError(UNKNOWN_EXCEPTION, "Internal error; chserver's log tells more"), ""
         )
 
-    def success(self, found: Answer, call: Call, headers: Mapping[str, str]) -> Response:
-        encoding = chosen(headers.get("accept-encoding", "")) if call.compressed else ""
-        answered = {
-            **self.headers(call),
-            "X-ClickHouse-Format": found.form,
-            "X-ClickHouse-Summary": summary(found.outcome),
-            **({"Content-Encoding": encoding} if encoding else {}),
+    async def _asked(self, request: Request, role: Role, params: dict[str, str]) -> tuple[Call, body.Body]:
+        # Only an INSERT has a long body, and a reader has none.
+        most = self.settings.max_body_bytes if role == "writer" else body.STATEMENT_BYTES
+        pieces = body.decoded(request.stream(), request.headers.get("content-encoding", ""), most)
+        kind = request.headers.get("content-type", "")
+        if kind.lower().startswith("multipart/form-data"):
+            params = params | form.fields(kind, b"".join([piece async for piece in pieces]))
+            call = call_from(params, request.headers)
+            return call, body.Body(call.query)
+        call = call_from(params, request.headers)
+        return call, await body.read(call.query, pieces, self.running.engine.temporary)
+
+    async def _run(self, request: Request, role: Role, call: Call, asked: body.Body) -> Response:
+        query = Query(call, asked.statement, role, request.method != "POST", marker(), asked.data)
+        rows = tempfile.TemporaryFile(dir=self.running.engine.temporary)  # noqa: SIM115 - sent after this returns
+        try:
+            answer = await self.running.run(query, rows, partial(_gone, request))
+        except BaseException:
+            rows.close()
+            raise
+        finally:
+            if asked.data:
+                asked.data.close()
+        return self._success(rows, answer, call, request.headers.get("accept-encoding", ""))
+
+    def _success(self, rows: IO[bytes], answer: Answer, call: Call, accepted: str) -> Response:
+        size = rows.seek(0, 2)
+        rows.seek(0)
+        encoding = chosen(accepted) if call.compressed else ""
+        length = {"Content-Encoding": encoding} if encoding else {"Content-Length": str(size)}
+        headers = {
+            **self._headers(call.query_id),
+            **length,
+            "Content-Type": _MEDIA_TYPES.get(answer.form, "text/plain; charset=UTF-8"),
+            "X-ClickHouse-Format": answer.form,
+            "X-ClickHouse-Summary": summary(answer.outcome, size),
         }
-        return StreamingResponse(_pieces(found.rows, encoding), headers=answered, media_type="text/plain; charset=UTF-8")
+        return StreamingResponse(_pieces(rows, encoding), headers=headers)
+
+    def _failure(self, error: ClickHouseError, query_id: str) -> Response:
+        return PlainTextResponse(
+            error.text(self.running.engine.version),
+            status_code=error.status,
+            headers={**self._headers(query_id), "X-ClickHouse-Exception-Code": str(error.code)},
+        )
+
+    def _headers(self, query_id: str) -> dict[str, str]:
+        return {
+            **guard.ANSWER_HEADERS,
+            "X-ClickHouse-Server-Display-Name": "gateledger",
+            "X-ClickHouse-Query-Id": query_id,
+            "X-ClickHouse-Timezone": self.running.engine.timezone,
+        }
+
+
+def application(service: Service) -> Starlette:
+    """The routes."""
+    return Starlette(
+        routes=[Route("/", service.query, methods=["GET", "POST"]), Route("/ping", _ping)],
+        exception_handlers={404: _no_route, Exception: service.failed},
+    )
+
+
+def summary(outcome: Outcome, result_bytes: int) -> str:
+    """X-ClickHouse-Summary: counts as the engine gave them, numbers as strings, as ClickHouse has them."""
+    counts = {
+        "read_rows": outcome.read_rows,
+        "read_bytes": outcome.read_bytes,
+        "written_rows": outcome.written_rows,
+        "written_bytes": outcome.written_bytes,
+        "total_rows_to_read": outcome.read_rows,
+        "result_rows": outcome.result_rows,
+        "result_bytes": result_bytes,
+        "elapsed_ns": outcome.elapsed_ns,
+    }
+    return json.dumps({name: str(count) for name, count in counts.items()}, separators=(",", ":"))
 
 
 async def _pieces(rows: IO[bytes], encoding: str) -> AsyncIterator[bytes]:
     squeeze = compressor(encoding)
     with rows:
-        while piece := rows.read(PIECE):
+        while piece := rows.read(_PIECE):
             if packed := squeeze.compress(piece):
                 yield packed
     if last := squeeze.flush():
         yield last
 
 
-def summary(outcome: Outcome) -> str:
-    return json.dumps(
-        {
-            "read_rows": str(outcome.read_rows),
-            "read_bytes": str(outcome.read_bytes),
-            "written_rows": str(outcome.written_rows),
-            "written_bytes": str(outcome.written_bytes),
-            "total_rows_to_read": "0",
-            "result_rows": str(outcome.result_rows),
-            "result_bytes": "0",
-            "elapsed_ns": str(outcome.elapsed_ns),
-        }
-    )
+async def _gone(request: Request) -> None:
+    """Ends when the client closes the connection. The body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
-async def ping(_: Request) -> Response:
+async def _ping(_: Request) -> Response:
     return PlainTextResponse("Ok.\n")
 
 
-def application(service: Service) -> Starlette:
-    return Starlette(routes=[Route("/ping", ping), Route("/", service.query, methods=["GET", "POST"])])
+async def _no_route(request: Request, _: Exception) -> Response:
+    return PlainTextResponse(
+        f"There is no handle {request.url.path}\n\nUse / or /ping for health checks.\n", status_code=404
+    )

@@ -131,7 +131,8 @@ class Decompressor:
 
     def _new(self) -> _Frame:
         if self._encoding == "lz4":
-            return lz4.frame.LZ4FrameDecompressor()
+            frame: _Frame = lz4.frame.LZ4FrameDecompressor()
+            return frame
         if self._encoding == "zstd":
             return zstandard.ZstdDecompressor().decompressobj()
         return zlib.decompressobj(GZIP if self._encoding == "gzip" else ZLIB)

@@ -17,15 +17,22 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from chserver import grants
-from chserver.errors import from_engine
+from chserver.errors import ClickHouseError, from_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Characters that chDB's connection string gives another meaning.
 _UNUSABLE_IN_PATH = re.compile(r"[?&#%]")
+
+
+Tree = dict[str, Any]
+
+
+class NoTree(Exception):  # noqa: N818 - an answer, not a failure
+    """A statement that the engine can run but has no tree for, such as SHOW CREATE."""
 
 
 class EngineError(Exception):
@@ -45,21 +52,15 @@ class Outcome:
     elapsed_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A statement as the engine's parser read it: its own text, and its syntax tree."""
-
-    text: str
-    tree: dict[str, Any]
-
-
 class Session:
     """One connection: its settings end with it. For one thread at a time."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    def execute(self, sql: str, form: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Outcome:
+    def execute(
+        self, sql: str, form: str = "TabSeparated", params: Mapping[str, str] | None = None
+    ) -> Outcome:
         """Run one statement, its result in the format `form`. Raises ClickHouseError."""
         try:
             result = self._connection.query(sql, form, params=dict(params or {}))
@@ -83,14 +84,23 @@ class Session:
     def set(self, settings: Mapping[str, str]) -> None:
         """Set settings for the rest of this session. Raises ClickHouseError for an unknown or odd one."""
         if settings:
-            self.execute("SET " + ", ".join(f"{_name(key)} = {quoted(text)}" for key, text in settings.items()))
+            self.execute(
+                "SET " + ", ".join(f"{_name(key)} = {quoted(text)}" for key, text in settings.items())
+            )
 
-    def parse(self, sql: str) -> Parsed:
-        """The statement's tree. Raises ClickHouseError where it is none, or none that has a tree."""
-        text = self.value("SELECT formatQuerySingleLine({text:String})", text=sql)
-        return Parsed(text, json.loads(self.value("SELECT parseQueryToJSON({text:String})", text=sql)))
+    def parse(self, sql: str) -> Tree:
+        """The statement's tree. Raises ClickHouseError where it is none; NoTree where the engine has none."""
+        try:
+            tree: Tree = json.loads(self.value("SELECT parseQueryToJSON({text:String})", text=sql))
+        except ClickHouseError as error:
+            if "not supported by parseQueryToJSON" in error.message:
+                raise NoTree from None
+            # The engine adds its own call to the message, and with it the statement once more.
+            message = error.message.partition(": In scope SELECT parseQueryToJSON(")[0]
+            raise ClickHouseError((error.code, error.name), message) from None
+        return tree
 
-    def written(self, tree: Mapping[str, Any]) -> str:
+    def written(self, tree: Tree) -> str:
         """The statement that a tree stands for."""
         return self.value("SELECT formatQueryFromJSON({tree:String})", tree=json.dumps(tree))
 
@@ -111,7 +121,7 @@ class Engine:
             # Loading half a gigabyte of engine is for the process that serves, not for --check.
             from chdb import _chdb  # noqa: PLC0415
 
-            self._connect = _chdb.connect
+            self._connect: Callable[[str], Any] = _chdb.connect  # type: ignore[attr-defined]
             # Held open: with its last connection the engine would stop.
             self._first = Session(self._connect(self._address))
             self.version = self._first.value("SELECT version()")
@@ -153,7 +163,9 @@ def _name(key: str) -> str:
 
 def _locked(data: Path) -> Any:
     if _UNUSABLE_IN_PATH.search(str(data)):
-        raise EngineError(f"{data}: chDB cannot open a path with ?, &, # or %; set chserver.data to another one")
+        raise EngineError(
+            f"{data}: chDB cannot open a path with ?, &, # or %; set chserver.data to another one"
+        )
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "chserver.lock").open("a+")

@@ -20,10 +20,12 @@ ACCESS_DENIED = (497, "ACCESS_DENIED")
 AUTHENTICATION_FAILED = (516, "AUTHENTICATION_FAILED")
 TOO_MANY_SIMULTANEOUS_QUERIES = (202, "TOO_MANY_SIMULTANEOUS_QUERIES")
 INTO_OUTFILE_NOT_ALLOWED = (358, "INTO_OUTFILE_NOT_ALLOWED")
-QUERY_IS_TOO_LARGE = (307, "TOO_MANY_BYTES")
+BODY_TOO_LARGE = (307, "TOO_MANY_BYTES")
 CANNOT_DECOMPRESS = (271, "CANNOT_DECOMPRESS")
 UNKNOWN_COMPRESSION_METHOD = (89, "UNKNOWN_COMPRESSION_METHOD")
 SESSION_NOT_FOUND = (372, "SESSION_NOT_FOUND")
+TOO_MANY_ROWS_OR_BYTES = (396, "TOO_MANY_ROWS_OR_BYTES")
+QUERY_WAS_CANCELLED = (394, "QUERY_WAS_CANCELLED")
 UNKNOWN_EXCEPTION = (1002, "UNKNOWN_EXCEPTION")
 ABORTED = (236, "ABORTED")
 
@@ -75,7 +77,9 @@ class ClickHouseError(Exception):
 
     def text(self, version: str) -> str:
         """The body of the answer, as ClickHouse words it."""
-        return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (embedded))\n"
+        return (
+            f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (embedded))\n"
+        )
 
 
 def from_engine(message: str) -> ClickHouseError:

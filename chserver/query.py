@@ -6,24 +6,26 @@ reader): any format and any size at little memory, and an error is known before 
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chserver import grants
+from chserver.allowlist import denied
+from chserver.engine import NoTree
 from chserver.errors import (
     INTO_OUTFILE_NOT_ALLOWED,
     NOT_IMPLEMENTED,
     READONLY,
     ClickHouseError,
 )
+from chserver.reading import described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
     from typing import IO
 
-    from chserver.engine import Engine, Outcome, Parsed, Session
+    from chserver.allowlist import Rules
+    from chserver.engine import Engine, Outcome, Session, Tree
     from chserver.request import Call
     from chserver.users import Role
 
@@ -40,93 +42,97 @@ class Query:
     statement: str
     role: Role
     read_only: bool
+    # Unique; a reader's running query is found by it.
+    marker: str
     data: IO[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The rows as a file, positioned at its start, and what they cost."""
+    """The format of the rows, and what they cost."""
 
-    rows: IO[bytes]
     form: str
     outcome: Outcome
 
 
-def answer(engine: Engine, query: Query, limits: Mapping[str, str]) -> Answer:
-    """Run the statement. `limits` hold for a reader. Raises ClickHouseError."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What holds for a reader: what may be asked, and the settings that bound what it may cost."""
+
+    rules: Rules
+    bounds: Mapping[str, str]
+
+
+def answer(engine: Engine, query: Query, reading: Reading, rows: IO[bytes]) -> Answer:
+    """Run the statement, its rows into the file `rows`. Raises ClickHouseError."""
     with engine.session() as session:
         session.set(_ALWAYS)
         if query.role == "reader":
-            return _read(engine, session, query, limits)
-        return _write(engine, session, query)
+            return _read(session, query, reading, rows)
+        return _write(session, query, rows)
 
 
-def _read(engine: Engine, session: Session, query: Query, limits: Mapping[str, str]) -> Answer:
-    parsed = _parsed(session, query.statement)
+def _read(session: Session, query: Query, reading: Reading, rows: IO[bytes]) -> Answer:
+    rules = reading.rules
+    rules.settings(query.call.settings)
+    rules.database(query.call.database)
+    rules.form(query.call.default_format)
+    session.set(reading.bounds)
+    asked = described(session, query.statement, rules)
+    tree = {} if asked else _tree(session, query.statement)
+    if not asked:
+        rules.check(tree)
+    form = (asked.form if asked else _form(tree)) or query.call.default_format
+    statement = asked.statement if asked else session.written(_into(tree, rows))
     session.execute(f"SET ROLE {grants.READER}")
-    session.set(limits)
-    _prepare(session, query)
-    session.set({"readonly": "2"})
-    if parsed is None or _GIVES_ROWS not in parsed.tree:
-        return _plain(engine.temporary, session, query, query.statement)
-    return _rows(engine.temporary, session, query, parsed)
+    session.set({**query.call.settings, **_current(query), "log_comment": query.marker, "readonly": "2"})
+    outcome = session.execute(statement, form, query.call.params)
+    rows.write(outcome.data)
+    return Answer(form, outcome)
 
 
-def _write(engine: Engine, session: Session, query: Query) -> Answer:
-    parsed = _parsed(session, query.statement)
-    _prepare(session, query)
-    if query.read_only:
-        session.set({"readonly": "2"})
-    if parsed is not None and parsed.tree.get("type") == "InsertQuery":
-        return _insert(engine.temporary, session, query, parsed.tree)
-    if query.data is not None:
-        raise ClickHouseError(NOT_IMPLEMENTED, "Only an INSERT may bring data in the body")
-    if parsed is None or _GIVES_ROWS not in parsed.tree:
-        return _plain(engine.temporary, session, query, query.statement)
-    return _rows(engine.temporary, session, query, parsed)
-
-
-def _parsed(session: Session, statement: str) -> Parsed | None:
-    """None for statements that the engine can run but has no tree for."""
+def _tree(session: Session, statement: str) -> Tree:
     try:
         return session.parse(statement)
-    except ClickHouseError as error:
-        if error.name == "BAD_ARGUMENTS" and "parseQueryToJSON" in error.message:
-            return None
-        raise
+    except NoTree:
+        raise denied("this statement is nothing that a reader may use") from None
 
 
-def _prepare(session: Session, query: Query) -> None:
-    session.set(query.call.settings)
-    if query.call.database:
-        name = query.call.database.replace("\\", "\\\\").replace("`", "\\`")
-        session.execute(f"USE `{name}`")
-
-
-def _plain(temporary: Path, session: Session, query: Query, statement: str) -> Answer:
-    outcome = session.execute(statement, query.call.default_format, query.call.params)
-    rows = tempfile.SpooledTemporaryFile(max_size=1 << 20, dir=temporary)
-    rows.write(outcome.data)
-    rows.seek(0)
-    return Answer(rows, query.call.default_format, outcome)
-
-
-def _rows(temporary: Path, session: Session, query: Query, parsed: Parsed) -> Answer:
-    tree = parsed.tree
+def _write(session: Session, query: Query, rows: IO[bytes]) -> Answer:
+    try:
+        tree = session.parse(query.statement)
+    except NoTree:
+        tree = {}
+    session.set({**query.call.settings, **_current(query), **({"readonly": "2"} if query.read_only else {})})
+    if tree.get("type") == "InsertQuery":
+        return _plain(session, query, _insert(session, query, tree), rows)
+    if query.data is not None:
+        raise ClickHouseError(NOT_IMPLEMENTED, "Only an INSERT may bring data in the body")
+    if _GIVES_ROWS not in tree:
+        return _plain(session, query, query.statement, rows)
     if "out_file" in tree:
         raise ClickHouseError(INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
-    form = tree.get("format_ast", {}).get("name") or query.call.default_format
-    rows = tempfile.TemporaryFile(dir=temporary)
-    try:
-        outcome = session.execute(session.written(_into(tree, rows)), form, query.call.params)
-    except BaseException:
-        rows.close()
-        raise
-    rows.seek(0)
-    return Answer(rows, form, outcome)
+    form = _form(tree) or query.call.default_format
+    outcome = session.execute(session.written(_into(tree, rows)), form, query.call.params)
+    return Answer(form, outcome)
 
 
-def _insert(temporary: Path, session: Session, query: Query, tree: dict[str, Any]) -> Answer:
+def _current(query: Query) -> dict[str, str]:
+    return {"database": query.call.database} if query.call.database else {}
+
+
+def _form(tree: Tree) -> str:
+    return str(tree.get("format_ast", {}).get("name", ""))
+
+
+def _plain(session: Session, query: Query, statement: str, rows: IO[bytes]) -> Answer:
+    outcome = session.execute(statement, query.call.default_format, query.call.params)
+    rows.write(outcome.data)
+    return Answer(query.call.default_format, outcome)
+
+
+def _insert(session: Session, query: Query, tree: Tree) -> str:
+    """The text of an INSERT that reads its data from their file. Raises ClickHouseError."""
     if query.read_only:
         raise ClickHouseError(
             READONLY,
@@ -134,24 +140,24 @@ def _insert(temporary: Path, session: Session, query: Query, tree: dict[str, Any
             "You should use method POST for modifying queries",
         )
     if "infile" in tree:
-        raise ClickHouseError(NOT_IMPLEMENTED, "FROM INFILE reads files of the server; send the data in the body")
-    if query.data is None:
-        return _plain(temporary, session, query, query.statement)
-    return _plain(temporary, session, query, session.written(_from(tree, query.data)))
+        raise ClickHouseError(
+            NOT_IMPLEMENTED, "FROM INFILE reads files of the server; send the data in the body"
+        )
+    return query.statement if query.data is None else session.written(_from(tree, query.data))
 
 
-def _into(tree: dict[str, Any], rows: IO[bytes]) -> dict[str, Any]:
+def _into(tree: Tree, rows: IO[bytes]) -> Tree:
     # Append, for TRUNCATE would write beside the file and rename.
     return {**tree, "out_file": _file(rows), "is_outfile_append": True, "compression": _text("none")}
 
 
-def _from(tree: dict[str, Any], data: IO[bytes]) -> dict[str, Any]:
+def _from(tree: Tree, data: IO[bytes]) -> Tree:
     return {**tree, "infile": _file(data), "compression": _text("none")}
 
 
-def _file(file: IO[bytes]) -> dict[str, Any]:
+def _file(file: IO[bytes]) -> Tree:
     return _text(f"/proc/self/fd/{file.fileno()}")
 
 
-def _text(value: str) -> dict[str, Any]:
+def _text(value: str) -> Tree:
     return {"type": "Literal", "value": {"field_type": "String", "value": value}}

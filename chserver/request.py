@@ -55,7 +55,8 @@ def call_from(params: Mapping[str, str], headers: Mapping[str, str]) -> Call:
             raise ClickHouseError(NOT_IMPLEMENTED, f"{name}={params[name]} is not supported, {instead}")
     if params.get("session_check", "") not in _OFF:
         raise ClickHouseError(
-            SESSION_NOT_FOUND, "Session not found: sessions end with the request here, leave out session_check"
+            SESSION_NOT_FOUND,
+            "Session not found: sessions end with the request here, leave out session_check",
         )
     return Call(
         query=params.get("query", ""),
@@ -69,6 +70,8 @@ def call_from(params: Mapping[str, str], headers: Mapping[str, str]) -> Call:
             if name not in _IGNORED and name not in _OURS and not name.startswith(PARAMETER)
         },
         params={
-            name.removeprefix(PARAMETER): value for name, value in params.items() if name.startswith(PARAMETER)
+            name.removeprefix(PARAMETER): value
+            for name, value in params.items()
+            if name.startswith(PARAMETER)
         },
     )

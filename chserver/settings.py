@@ -26,10 +26,14 @@ class ChServerSettings(Section):
         description="Names that a request's Host and Origin may carry (any port).",
     )
     reader_concurrency: int = Field(4, ge=1, description="Queries of readers that run at once; more wait.")
+    reader_waiting: int = Field(
+        64, ge=0, description="Queries of readers that may wait for their turn; more get an error."
+    )
     reader_max_seconds: float = Field(60, gt=0, description="Seconds that a reader's query may run.")
     reader_max_memory_bytes: int = Field(
         2048 * MIB, ge=16 * MIB, description="Memory of a reader's query, bytes."
     )
+    reader_max_threads: int = Field(2, ge=1, description="Threads of a reader's query.")
     reader_max_result_bytes: int = Field(256 * MIB, ge=MIB, description="Largest result of a reader, bytes.")
     max_body_bytes: int = Field(256 * MIB, ge=MIB, description="Largest request body, bytes.")
     drain_seconds: float = Field(10, ge=0, description="Seconds that running queries have at a stop.")

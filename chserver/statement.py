@@ -1,4 +1,4 @@
-"""Where a statement ends and its data begin: `INSERT INTO t FORMAT Native\\n…` in one body. Pure.
+"""Where a statement ends and its data begin, when both stand in one body. Pure.
 
 Reading stops at the data, which may be binary. What the statement means is the engine's to say.
 """
@@ -57,3 +57,17 @@ def _after(text: bytes, end: int) -> int:
     if text[end : end + 1] == b"\r":
         end += 1
     return end + (text[end : end + 1] == b"\n")
+
+
+def leading(text: bytes, count: int) -> tuple[list[str], list[int]]:
+    """The first words, at most `count`, in capitals, and where each ends. Stops at what is no word."""
+    words: list[str] = []
+    ends: list[int] = []
+    for token in _TOKEN.finditer(text):
+        if token.lastgroup == "space":
+            continue
+        if token.lastgroup != "word" or len(words) == count:
+            break
+        words.append(token[0].decode().upper())
+        ends.append(token.end())
+    return words, ends

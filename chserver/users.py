@@ -58,11 +58,11 @@ def credentials(headers: Mapping[str, str], params: Mapping[str, str]) -> tuple[
 def _basic(header: str) -> tuple[str, str]:
     scheme, _, value = header.partition(" ")
     try:
-        if scheme.lower() != "basic":
-            raise ValueError(scheme)
         name, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
     except (ValueError, binascii.Error):
+        scheme = ""
+    if scheme.lower() != "basic":
         raise ClickHouseError(
             AUTHENTICATION_FAILED, "Invalid authentication: the Authorization header must be Basic"
-        ) from None
+        )
     return name, password

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import clickhouse_connect
 
@@ -61,7 +61,7 @@ class ChServerProcess:
     def password(self) -> str:
         return self.password_file.read_text(encoding="utf-8")
 
-    def __enter__(self) -> ChServerProcess:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -78,7 +78,9 @@ class ChServerProcess:
         section = {"listen": f"127.0.0.1:{self.port}", **self._settings}
         self.config.write_text(json.dumps({"chserver": section}), encoding="utf-8")
         command = [sys.executable, "-m", "chserver", "--config", self.config, "--home", self.home]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELEDGER_")}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("GATELEDGER_")
+        }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
@@ -90,9 +92,11 @@ class ChServerProcess:
 
     def answers(self) -> bool:
         """Whether /ping is answered."""
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(f"{self.url}/ping", timeout=5) as answer:
-                return bool(answer.status == 200)
+        with (
+            contextlib.suppress(urllib.error.URLError, OSError),
+            urllib.request.urlopen(f"{self.url}/ping", timeout=5) as answer,
+        ):
+            return bool(answer.status == 200)
         return False
 
     def stop(self, deadline_seconds: float = 30) -> int | None:

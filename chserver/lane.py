@@ -1,0 +1,63 @@
+"""Threads for one kind of work, so that one kind never waits behind the other."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from chserver.errors import TOO_MANY_SIMULTANEOUS_QUERIES, ClickHouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
+
+
+class Lane:
+    """At most `workers` at once; `waiting` more wait in order; the next is refused."""
+
+    def __init__(self, name: str, workers: int, waiting: int) -> None:
+        self._places = workers + waiting
+        self._taken = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix=name)
+
+    @property
+    def taken(self) -> int:
+        """Those that run and those that wait."""
+        return self._taken
+
+    async def idle(self) -> None:
+        """Wait until nothing runs or waits."""
+        await self._idle.wait()
+
+    def start(self, work: Callable[[], Result]) -> asyncio.Future[Result]:
+        """Begin `work`, or queue it. Raises ClickHouseError when there is no place."""
+        if self._taken >= self._places:
+            raise ClickHouseError(
+                TOO_MANY_SIMULTANEOUS_QUERIES,
+                f"Too many simultaneous queries: {self._taken} run or wait already",
+            )
+        loop = asyncio.get_running_loop()
+        job = self._threads.submit(work)
+        self._taken += 1
+        self._idle.clear()
+        # By the thread's own end: a request may be given up while its query still runs.
+        job.add_done_callback(lambda _: _call(loop, self._leave))
+        return asyncio.wrap_future(job)
+
+    def close(self) -> None:
+        """Take no more work and forget what has not begun."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _leave(self) -> None:
+        self._taken -= 1
+        if not self._taken:
+            self._idle.set()
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function)
