@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from gateledger.cli.audit import audit
 from gateledger.cli.demo import demo
 from gateledger.cli.envoy import envoy
+from gateledger.cli.policy import policy
 from gateledger.cli.status import status
 from gateledger.cli.token import token
 from gateledger.cli.up import up
@@ -23,7 +25,7 @@ def main() -> None:
     """
 
 
-for command in (up, demo, status, token, envoy):
+for command in (up, demo, status, token, policy, audit, envoy):
     main.add_command(command)
 
 

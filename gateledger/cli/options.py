@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gateledger.settings import SettingsError, load
+from gateledger.settings import Settings, SettingsError, load
+from gateledger.stack.home import HomeError, read_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,27 @@ class Unusable(click.ClickException):
 
 
 def common(command: Command) -> Callable[..., object]:
-    """Add --config and --home, and pass the loaded settings as `settings`."""
+    """Add --config and --home, and pass `settings` as they are for the stack that runs in HOME, if one does."""
+    return _with_settings(command, at_running_stack)
 
+
+def common_of_a_start(command: Command) -> Callable[..., object]:
+    """As `common`, for the command that starts the stack: an earlier one is of no concern."""
+    return _with_settings(command, lambda settings: settings)
+
+
+def at_running_stack(settings: Settings) -> Settings:
+    """The settings with the embedded ClickHouse where the stack that runs in HOME has it."""
+    if not settings.embedded:
+        return settings
+    try:
+        url = read_ready(settings.home)["clickhouse"]
+    except (HomeError, KeyError):
+        return settings
+    return settings.model_copy(update={"clickhouse": settings.clickhouse.model_copy(update={"url": url})})
+
+
+def _with_settings(command: Command, adapt: Callable[[Settings], Settings]) -> Callable[..., object]:
     @click.option(
         "--config", type=click.Path(path_type=Path), help="Settings file. Default: gateledger.yaml, if there."
     )
@@ -39,7 +59,7 @@ def common(command: Command) -> Callable[..., object]:
             settings = load(config, {"home": home} if home else {})
         except SettingsError as error:
             raise Unusable(str(error)) from error
-        return command(*args, settings=settings, **options)
+        return command(*args, settings=adapt(settings), **options)
 
     return with_settings
 

@@ -11,7 +11,7 @@ import click
 
 from gateledger.assets import asset
 from gateledger.bootstrap import BootstrapError
-from gateledger.cli.options import Unusable, common
+from gateledger.cli.options import Unusable, common_of_a_start
 from gateledger.demo.issuer import IssuerError
 from gateledger.stack.addresses import settle
 from gateledger.stack.home import Home, HomeError
@@ -64,7 +64,7 @@ async def running(settings: Settings, report: Callable[[str], None], *, demo: bo
 @click.option(
     "--clickhouse-port", type=click.IntRange(0, 65535), help="Port of the embedded ClickHouse.  [8123]"
 )
-@common
+@common_of_a_start
 def up(settings: Settings, *, demo: bool, port: int | None, clickhouse_port: int | None) -> None:
     """Run the proxy, its two services and the ledger in the foreground until Ctrl-C.
 

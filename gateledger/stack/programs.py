@@ -36,6 +36,22 @@ def phases(settings: Settings, home: Home, *, demo: bool) -> list[list[Program]]
     return [store, services, [_envoy(settings, home)]]
 
 
+async def refused_policy(home: Home) -> str | None:
+    """Why extauthz would have no policy to decide by; None when it would have one.
+
+    extauthz itself starts without one and answers `policy_unavailable` until it is mended. Whoever
+    starts a stack by hand wants to hear of it at once.
+    """
+    check = await asyncio.create_subprocess_exec(
+        *_service("extauthz", home),
+        "--check",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await check.communicate()
+    return said.decode(errors="replace").strip() if check.returncode else None
+
+
 def _service(module: str, home: Home) -> tuple[str, ...]:
     # -P: the working directory must not be able to stand in for a package.
     return (

@@ -12,8 +12,8 @@ from gateledger.demo.issuer import AUDIENCE, ISSUER, DemoIssuer
 from gateledger.files import write_private
 from gateledger.settings import dump
 from gateledger.stack.gate import Gate
-from gateledger.stack.process import Supervised
-from gateledger.stack.programs import envoy_binary, ledger_status, phases
+from gateledger.stack.process import StartError, Supervised
+from gateledger.stack.programs import envoy_binary, ledger_status, phases, refused_policy
 from gateledger.validation import refusal
 from spool import usage
 
@@ -43,6 +43,8 @@ class Stack:
     async def start(self) -> None:
         """Start everything and return once a request can pass. Raises StartError or BootstrapError."""
         self._prepare()
+        if why := await refused_policy(self.home):
+            raise StartError(why)
         deadline = time.monotonic() + START_SECONDS
         for phase in phases(self.settings, self.home, demo=self.demo):
             for program in phase:

@@ -161,7 +161,7 @@ def test_a_request_gets_its_status_and_leaves_one_row_that_explains_it(
     assert row["http_request_method"] == case.method
     assert row["envoy_node"] == "gateledger"
     assert row["log_name"] == "gate"
-    assert str(row["client_address"]) in {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert str(row["client_address"].ipv4_mapped) == "127.0.0.1"
     assert row["entry_type"] == "DownstreamEnd"
 
 

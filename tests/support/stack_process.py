@@ -53,6 +53,7 @@ class StackProcess:
     settings: Mapping[str, str] = field(default_factory=dict)
     arguments: Sequence[str] = ("--demo",)
     process: subprocess.Popen[bytes] | None = None
+    _said_before: int = 0
 
     def environment(self) -> dict[str, str]:
         outside = {name: value for name, value in os.environ.items() if not name.startswith("GATELEDGER_")}
@@ -74,6 +75,7 @@ class StackProcess:
     def start(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "up.log").open("ab") as log:
+            self._said_before = log.tell()
             self.process = subprocess.Popen(
                 [GATELEDGER, "up", "--home", self.home, *self.arguments],
                 cwd=self.home,
@@ -95,10 +97,11 @@ class StackProcess:
     def _is_ready(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.said()
-        return "gateledger is ready" in self.said().rpartition("starting gateledger")[2]
+        return "gateledger is ready" in self.said()
 
     def said(self) -> str:
-        return (self.home / "up.log").read_text()
+        """What this run printed."""
+        return (self.home / "up.log").read_bytes()[self._said_before :].decode()
 
     @property
     def ready(self) -> dict[str, Any]:
