@@ -93,12 +93,12 @@ def _unverified(
         return _refused(issuer, message)
     if came:
         return Identity(UNKNOWN, "a token of an issuer that is not configured")
-    if authorization:
-        return Identity(UNKNOWN, "an Authorization header that no issuer verified")
     strangers = set(tokens) - {name for issuer in issuers for name in (issuer.name, issuer.name + _FAILED)}
     # A verified token of a provider without an entry in extauthz.issuers must not become anonymous.
     if any(not name.endswith(_FAILED) or _failure(tokens[name]) != _MISSING for name in strangers):
         return Identity(UNKNOWN, "a token of a provider that extauthz.issuers does not name")
+    if authorization:
+        return Identity(UNKNOWN, "an Authorization header that no issuer verified")
     return Identity(ANONYMOUS)
 
 

@@ -1,0 +1,70 @@
+"""Builders of CheckRequests as Envoy sends them, and readers of the answers; each takes what a test is about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from protos.gen import ext_authz_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+JWT = "envoy.filters.http.jwt_authn"
+
+
+def check_request(
+    path: str = "/orders/1",
+    *,
+    method: str = "GET",
+    host: str = "orders.example",
+    service: str | None = "orders",
+    tokens: Mapping[str, Any] | None = None,
+    headers: Sequence[tuple[str, bytes]] = (),
+    joined_headers: Mapping[str, str] | None = None,
+    client_address: str = "192.0.2.7",
+) -> bytes:
+    """A serialised CheckRequest. `tokens` is jwt_authn's metadata; default: alice, verified by demo."""
+    request = ext_authz_pb2.CheckRequest()
+    attributes = request.attributes
+    http = attributes.request.http
+    http.method, http.path, http.host, http.scheme = method, path, host, "https"
+    for name, value in headers:
+        header = http.header_map.headers.add()
+        header.key, header.raw_value = name, value
+    http.headers.update(joined_headers or {})
+    attributes.source.address.socket_address.address = client_address
+    attributes.metadata_context.filter_metadata[JWT].update(token() if tokens is None else tokens)
+    if service is not None:
+        attributes.route_metadata_context.filter_metadata["gateledger"].update({"service": service})
+    return request.SerializeToString()
+
+
+def token(sub: str = "alice", issuer: str = "demo", **claims: Any) -> dict[str, Any]:
+    """jwt_authn's metadata for a verified token."""
+    return {issuer: {"sub": sub, **claims}}
+
+
+def failure(message: str, code: int = 2, issuer: str = "demo") -> dict[str, Any]:
+    """jwt_authn's metadata for a token that failed."""
+    return {f"{issuer}.failed": {"code": code, "message": message}}
+
+
+NO_TOKEN = failure("Jwt is missing", 1)
+
+
+def parsed(answer: bytes) -> ext_authz_pb2.CheckResponse:
+    """A CheckResponse that is one: never empty, and of one kind."""
+    assert answer
+    response = ext_authz_pb2.CheckResponse.FromString(answer)
+    assert response.WhichOneof("http_response") is not None
+    return response
+
+
+def metadata(answer: bytes) -> dict[str, Any]:
+    """The dynamic metadata of a serialised CheckResponse."""
+    return dict(parsed(answer).dynamic_metadata.items())
+
+
+def allows(answer: bytes) -> bool:
+    """Whether Envoy would let the request pass."""
+    return parsed(answer).status.code == 0

@@ -1,0 +1,247 @@
+"""Each rule of extauthz.identity; a refusal is `invalid_credential` with this cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from check_requests import NO_TOKEN, failure, token
+
+from access import ANONYMOUS, AuthMethod, Subject
+from extauthz.identity import Identity, identify
+from extauthz.settings import Issuer
+
+DEMO = Issuer(name="demo", roles=("*",))
+CORP = Issuer(name="corp", subject="corp:{sub}", roles_claim="realm.roles", roles=("staff", "admin"))
+MAIL = Issuer(name="mail", subject="{email}")
+BEARER = ("Bearer abc.def.ghi",)
+
+
+def alice(*roles: str, name: str = "alice", issuer: str = "demo") -> Subject:
+    return Subject(name, roles, AuthMethod.JWT, issuer)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        pytest.param(token(), alice(), id="a subject without roles"),
+        pytest.param(token(roles=["a", "b", "a"]), alice("role:a", "role:b"), id="roles once each, prefixed"),
+        pytest.param(token(roles="a"), alice("role:a"), id="one role as a text"),
+        pytest.param(token(roles=[]), alice(), id="an empty list of roles"),
+        pytest.param(
+            token(roles=["role:admin"]), alice("role:role:admin"), id="a role cannot bring its own prefix"
+        ),
+        pytest.param(
+            token(issuer="corp", realm={"roles": ["staff", "boss"]}),
+            alice("role:staff", name="corp:alice", issuer="corp"),
+            id="only listed roles, a nested claim, a template",
+        ),
+        pytest.param(
+            token(issuer="corp", **{"realm.roles": ["admin"]}),
+            alice("role:admin", name="corp:alice", issuer="corp"),
+            id="a claim whose name has a dot",
+        ),
+        pytest.param(
+            token(issuer="mail", email="a@x.example", roles=["admin"]),
+            alice(name="a@x.example", issuer="mail"),
+            id="no role is believed by default",
+        ),
+        pytest.param(token("x" * 256), alice(name="x" * 256), id="the longest subject"),
+        pytest.param(token("anonymously"), alice(name="anonymously"), id="not quite anonymous"),
+        pytest.param(token("roles:x"), alice(name="roles:x"), id="not quite a role"),
+        pytest.param(token("Zoë"), alice(name="Zoë"), id="letters outside ASCII"),
+        pytest.param(token(roles=["r"] * 64), alice("role:r"), id="as many roles as can be"),
+        pytest.param(
+            {**token(), **failure("Jwt is expired", issuer="corp")}, alice(), id="another issuer failed"
+        ),
+    ],
+)
+def test_a_verified_token_makes_a_subject(tokens: dict[str, Any], expected: Subject) -> None:
+    assert Identity(expected) == identify(tokens, BEARER, (DEMO, CORP, MAIL))
+
+
+def test_a_token_that_envoy_took_out_of_the_request_makes_a_subject_too() -> None:
+    assert Identity(alice()) == identify(token(), (), (DEMO,))
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        pytest.param({}, id="nothing said"),
+        pytest.param(NO_TOKEN, id="missing"),
+        pytest.param({**NO_TOKEN, **failure("Jwt is missing", issuer="corp")}, id="missing for each issuer"),
+    ],
+)
+def test_no_credentials_are_anonymous(tokens: dict[str, Any]) -> None:
+    assert Identity(ANONYMOUS) == identify(tokens, (), (DEMO, CORP))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cause"),
+    [
+        pytest.param(token(""), "claim sub is no text", id="empty subject"),
+        pytest.param({"demo": {}}, "claim sub is missing", id="no subject"),
+        pytest.param({"demo": {"sub": 7.0}}, "claim sub is no text", id="a number"),
+        pytest.param({"demo": {"sub": ["alice"]}}, "claim sub is no text", id="a list"),
+        pytest.param({"demo": {"sub": None}}, "claim sub is missing", id="null"),
+        pytest.param({"demo": "alice"}, "the payload is no object", id="no object"),
+        pytest.param(token("*"), "the subject is a name that the policy reserves", id="everyone"),
+        pytest.param(token("anonymous"), "the subject is a name that the policy reserves", id="anonymous"),
+        pytest.param(token("anonymous@x"), "the subject is a name that the policy reserves", id="anonymous@"),
+        pytest.param(token("role:admin"), "the subject is a name that the policy reserves", id="a role"),
+        pytest.param(token("role:"), "the subject is a name that the policy reserves", id="the prefix"),
+        pytest.param(token("a\nb"), "the subject has control characters", id="line break"),
+        pytest.param(token("a\x00b"), "the subject has control characters", id="NUL"),
+        pytest.param(token("a\x7fb"), "the subject has control characters", id="DEL"),
+        pytest.param(token("a\u0085b"), "the subject has control characters", id="C1 control"),
+        pytest.param(token("a\u202eb"), "the subject has control characters", id="right-to-left override"),
+        pytest.param(token("a\u200bb"), "the subject has control characters", id="zero-width space"),
+        pytest.param(token(" alice"), "the subject begins or ends with a space", id="leading space"),
+        pytest.param(token("alice\u00a0"), "the subject begins or ends with a space", id="trailing space"),
+        pytest.param(token("x" * 257), "the subject is longer than 256 bytes", id="too long"),
+        pytest.param(token("ë" * 129), "the subject is longer than 256 bytes", id="too long in bytes"),
+        pytest.param(token(roles=7.0), "claim roles is no list of texts", id="roles are a number"),
+        pytest.param(token(roles={"a": True}), "claim roles is no list of texts", id="roles are an object"),
+        pytest.param(token(roles=["a", 7.0]), "claim roles is no list of texts", id="one role is a number"),
+        pytest.param(token(roles=["r"] * 65), "claim roles has more than 64 roles", id="too many roles"),
+        pytest.param(
+            token(roles=["a,b"]), "claim roles has a role with characters that no role has", id="comma"
+        ),
+        pytest.param(
+            token(roles=[""]), "claim roles has a role with characters that no role has", id="empty role"
+        ),
+        pytest.param(
+            token(roles=["a\n"]),
+            "claim roles has a role with characters that no role has",
+            id="line break in a role",
+        ),
+        pytest.param(
+            token(roles=["r" * 129]),
+            "claim roles has a role with characters that no role has",
+            id="long role",
+        ),
+    ],
+)
+def test_a_verified_token_that_names_no_possible_subject_is_refused(
+    tokens: dict[str, Any], cause: str
+) -> None:
+    expected = Identity(Subject("", (), AuthMethod.JWT, "demo"), f"token of issuer demo: {cause}")
+
+    assert expected == identify(tokens, BEARER, (DEMO,))
+
+
+def test_the_whole_name_counts_not_the_claim_alone() -> None:
+    issuer = Issuer(name="demo", subject="{kind}:{sub}")
+
+    identity = identify({"demo": {"kind": "role", "sub": "admin"}}, BEARER, (issuer,))
+
+    assert identity.refusal == "token of issuer demo: the subject is a name that the policy reserves"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        pytest.param("Basic YWxhZGRpbjpvcGVuc2VzYW1l", id="basic"),
+        pytest.param("bearer abc.def.ghi", id="lower-case bearer"),
+        pytest.param("BEARER abc.def.ghi", id="upper-case bearer"),
+        pytest.param("Bearer", id="no token"),
+        pytest.param("Digest username=x", id="digest"),
+        pytest.param("", id="empty"),
+    ],
+)
+@pytest.mark.parametrize("tokens", [pytest.param({}, id="silence"), pytest.param(NO_TOKEN, id="missing")])
+def test_an_authorization_header_that_nothing_verified_is_never_anonymous(
+    authorization: str, tokens: dict[str, Any]
+) -> None:
+    identity = identify(tokens, (authorization,), (DEMO,))
+
+    assert identity.refusal == "an Authorization header that no issuer verified"
+    assert not identity.subject.name
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        pytest.param("Basic x, Bearer abc.def.ghi", id="two schemes in one"),
+        pytest.param("bearer abc.def.ghi", id="another header than the verified one"),
+        pytest.param("Bearer abc.def.ghi and more", id="more behind the token"),
+    ],
+)
+def test_a_header_that_holds_more_than_the_verified_token_is_refused(authorization: str) -> None:
+    identity = identify(token(), (authorization,), (DEMO,))
+
+    assert (
+        identity.refusal
+        == "token of issuer demo: the Authorization header holds more than the verified token"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "refusal", "issuer"),
+    [
+        pytest.param(
+            failure("Jwt is expired", 3), "token of issuer demo: Jwt is expired", "demo", id="expired"
+        ),
+        pytest.param(
+            failure("Jwt verification fails"),
+            "token of issuer demo: Jwt verification fails",
+            "demo",
+            id="signature",
+        ),
+        pytest.param(
+            failure("Audiences in Jwt are not allowed"),
+            "token of issuer demo: Audiences in Jwt are not allowed",
+            "demo",
+            id="audience",
+        ),
+        pytest.param(
+            {**failure("Jwt issuer is not configured"), **failure("Jwt is expired", issuer="corp")},
+            "token of issuer corp: Jwt is expired",
+            "corp",
+            id="the issuer that knows the token tells",
+        ),
+        pytest.param(
+            {
+                **failure("Jwt issuer is not configured"),
+                **failure("Jwt issuer is not configured", issuer="corp"),
+            },
+            "a token of an issuer that is not configured",
+            "",
+            id="no issuer knows the token",
+        ),
+        pytest.param(
+            {"demo.failed": {"code": 9.0}},
+            "token of issuer demo: verification failed",
+            "demo",
+            id="without a message",
+        ),
+        pytest.param(
+            {"demo.failed": "x"}, "token of issuer demo: verification failed", "demo", id="no object"
+        ),
+        pytest.param(
+            token(issuer="other"),
+            "a token of a provider that extauthz.issuers does not name",
+            "",
+            id="stranger",
+        ),
+        pytest.param(
+            failure("Jwt is expired", issuer="other"),
+            "a token of a provider that extauthz.issuers does not name",
+            "",
+            id="a stranger's failure",
+        ),
+    ],
+)
+def test_a_failed_token_is_refused_with_its_cause(tokens: dict[str, Any], refusal: str, issuer: str) -> None:
+    for authorization in ((), BEARER):
+        identity = identify(tokens, authorization, (DEMO, CORP))
+
+        assert refusal == identity.refusal
+        assert issuer == identity.subject.issuer
+        assert not identity.subject.name
+
+
+def test_tokens_of_two_issuers_in_one_request_are_refused() -> None:
+    identity = identify({**token(), **token("bob", "corp")}, BEARER, (DEMO, CORP))
+
+    assert identity.refusal == "tokens of several issuers in one request: demo and corp"
