@@ -20,7 +20,7 @@ from chserver import syntax
 from chserver.errors import ACCESS_DENIED, INTO_OUTFILE_NOT_ALLOWED, ClickHouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     Node = Mapping[str, Any]
 
@@ -40,14 +40,16 @@ class Rules:
 
     bounds: Mapping[str, float]
 
-    def check(self, tree: Node) -> None:
-        """Raises ClickHouseError, which says what is not allowed."""
+    def check(self, tree: Node, current: str) -> None:
+        """Raises ClickHouseError, which says what is not allowed. `current` is the current database, or ""."""
         if tree.get("type") not in syntax.STATEMENTS:
             raise denied(
                 f"{tree.get('type', 'this')} is no statement for a reader; use SELECT, EXPLAIN, SHOW or DESCRIBE"
             )
+        names = frozenset(node["name"] for _, node in _nodes("", tree) if node["type"] == "WithElement")
         for place, node in _nodes("", tree):
             _known(node)
+            _tables_of(node, names, current)
             if special := _PLACES.get(place) or _KINDS.get(node["type"]):
                 special(self, node)
 
@@ -68,13 +70,28 @@ class Rules:
 
     def database(self, name: str) -> None:
         """Whether a reader may stand in this database. Raises ClickHouseError."""
-        if name and name not in rules.CURRENT_DATABASES:
+        if name not in {"", rules.NOWHERE, rules.DATABASE}:
             raise denied(f"database {name} is not open to readers; {rules.DATABASE} is")
 
     def form(self, name: str) -> None:
         """Whether a reader may ask for this format. Raises ClickHouseError."""
         if name not in rules.FORMATS:
             raise denied(f"format {name} is not open to readers")
+
+
+def plain_names(tree: Node) -> frozenset[str]:
+    """The names without a database or table before them: columns, aliases, or functions, see `no_functions`."""
+    return frozenset(node["name"] for _, node in _nodes("", tree) if node["type"] == "Identifier")
+
+
+def no_functions(names: Collection[str]) -> None:
+    """Raises ClickHouseError if one of these functions may not be used.
+
+    `arrayMap(file, ['/etc/passwd'])` calls a function by its bare name, in the place of a column's.
+    """
+    for name in names:
+        if not rules.function_allowed(name):
+            raise denied(f"{name} is the name of a function that is not open to readers")
 
 
 def denied(what: str) -> ClickHouseError:
@@ -112,13 +129,10 @@ def _known(node: Node) -> None:
         raise denied(f"{key} of {node['type']} is nothing that a reader may use")
 
 
-def _function(limits: Rules, node: Node) -> None:
+def _function(_: Rules, node: Node) -> None:
     name = node["name"]
     if not rules.function_allowed(name):
         raise denied(f"function {name} is not open to readers")
-    arguments = node.get("arguments", {}).get("children", [])
-    if name.lower() in _IN and len(arguments) == 2 and arguments[1].get("type") == "Identifier":
-        _table(limits, arguments[1])
 
 
 def _applied(_: Rules, node: Node) -> None:
@@ -132,20 +146,36 @@ def _table_function(_: Rules, node: Node) -> None:
         raise denied(f"table function {node['name']} is not open to readers")
 
 
-def _table(_: Rules, node: Node) -> None:
+def _tables_of(node: Node, names: Collection[str], current: str) -> None:
+    """Every table that the node names must be open. `names` are those that WITH gives to queries."""
+    if node["type"] == "TableIdentifier":
+        _named(node, names, current)
+    elif node["type"] == "Function" and node["name"].lower() in _IN:
+        for argument in node.get("arguments", {}).get("children", [])[1:]:
+            if argument.get("type") == "Identifier":
+                _named(argument, names, current)
+    elif node["type"] in {"ShowColumnsQuery", "ShowIndexesQuery"}:
+        _open(node.get("database") or current, node["table"])
+
+
+def _named(node: Node, names: Collection[str], current: str) -> None:
     parts = node.get("name_parts") or [node["name"]]
     if len(parts) > 2 or not all(parts):
         raise denied(f"table {node['name']} is not understood; name it database.table")
-    database, table = ("", parts[0]) if len(parts) == 1 else parts
-    _known_table(database, table)
+    if len(parts) == 2:
+        _open(*parts)
+    elif parts[0] not in names:
+        _open(current, parts[0])
 
 
-def _known_table(database: str, table: str) -> None:
-    if not table:
-        raise denied("a table without a name is not understood")
-    if database == "system" and table not in rules.SYSTEM_TABLES:
-        raise denied(f"table system.{table} is not open to readers")
-    if database not in {"", "system", *rules.CURRENT_DATABASES}:
+def _open(database: str, table: str) -> None:
+    if database == "system":
+        if table not in rules.SYSTEM_TABLES:
+            raise denied(f"table system.{table} is not open to readers")
+    elif database == "":
+        # The engine takes a name in `default` that is no table for that of a file.
+        raise denied(f"table {table}: name it with its database, {rules.DATABASE}.{table}")
+    elif database != rules.DATABASE:
         raise denied(f"database {database} is not open to readers; {rules.DATABASE} is")
 
 
@@ -195,13 +225,8 @@ def _format(limits: Rules, node: Node) -> None:
 def _show_tables(limits: Rules, node: Node) -> None:
     where = node.get("from")
     # The names of system's tables are no secret, and a client's completion asks for them.
-    if where is not None and where["name"] != "system":
-        _known_table(where["name"], "*")
-    _format(limits, node)
-
-
-def _show_one(limits: Rules, node: Node) -> None:
-    _known_table(node.get("database", ""), node["table"])
+    if where is not None and where["name"] not in {rules.DATABASE, "system"}:
+        raise denied(f"database {where['name']} is not open to readers; {rules.DATABASE} is")
     _format(limits, node)
 
 
@@ -217,10 +242,9 @@ _KINDS: Mapping[str, Callable[[Rules, Node], None]] = {
     "QueryParameter": _parameter,
     "SelectWithUnionQuery": _format,
     "SetQuery": _set,
-    "ShowColumnsQuery": _show_one,
-    "ShowIndexesQuery": _show_one,
+    "ShowColumnsQuery": _format,
+    "ShowIndexesQuery": _format,
     "ShowTablesQuery": _show_tables,
-    "TableIdentifier": _table,
 }
 
 

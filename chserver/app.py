@@ -91,12 +91,12 @@ class Service:
         rows = tempfile.TemporaryFile(dir=self.running.engine.temporary)  # noqa: SIM115 - sent after this returns
         try:
             answer = await self.running.run(query, rows, partial(_gone, request))
-        except BaseException:
-            rows.close()
+        except Exception:
+            _close(rows, asked.data)
             raise
-        finally:
-            if asked.data:
-                asked.data.close()
+        # Not when this request is cancelled: the engine opens the files by their numbers, which must not
+        # be given to other files before it has. They go with the last reference to them, the query's.
+        _close(asked.data)
         return self._success(rows, answer, call, request.headers.get("accept-encoding", ""))
 
     def _success(self, rows: IO[bytes], answer: Answer, call: Call, accepted: str) -> Response:
@@ -150,6 +150,12 @@ def summary(outcome: Outcome, result_bytes: int) -> str:
         "elapsed_ns": outcome.elapsed_ns,
     }
     return json.dumps({name: str(count) for name, count in counts.items()}, separators=(",", ":"))
+
+
+def _close(*files: IO[bytes] | None) -> None:
+    for file in files:
+        if file is not None:
+            file.close()
 
 
 async def _pieces(rows: IO[bytes], encoding: str) -> AsyncIterator[bytes]:

@@ -20,7 +20,7 @@ from chserver import grants
 from chserver.errors import ClickHouseError, from_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -103,6 +103,19 @@ class Session:
     def written(self, tree: Tree) -> str:
         """The statement that a tree stands for."""
         return self.value("SELECT formatQueryFromJSON({tree:String})", tree=json.dumps(tree))
+
+    def functions(self, names: Collection[str]) -> list[str]:
+        """Those of the names that functions have, in any case; users' own functions among them."""
+        if not names:
+            return []
+        wanted = "[" + ",".join(quoted(name.lower()) for name in names) + "]"
+        found: list[str] = json.loads(
+            self.value(
+                "SELECT toJSONString(groupArray(name)) FROM system.functions WHERE lower(name) IN {names:Array(String)}",
+                names=wanted,
+            )
+        )
+        return found
 
     def close(self) -> None:
         self._connection.close()

@@ -25,5 +25,8 @@ def fields(content_type: str, body: bytes) -> dict[str, str]:
         payload = part.get_payload(decode=True)
         if not isinstance(name, str) or not isinstance(payload, bytes):
             raise ClickHouseError(BAD_ARGUMENTS, "The multipart/form-data body has a part without a name")
-        found[name] = payload.decode()
+        try:
+            found[name] = payload.decode()
+        except UnicodeDecodeError as error:
+            raise ClickHouseError(BAD_ARGUMENTS, f"The field {name} is not UTF-8: {error}") from error
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chserver import grants
-from chserver.allowlist import denied
+from chserver.allowlist import denied, no_functions, plain_names
 from chserver.engine import NoTree
 from chserver.errors import (
     INTO_OUTFILE_NOT_ALLOWED,
@@ -78,10 +78,12 @@ def _read(session: Session, query: Query, reading: Reading, rows: IO[bytes]) -> 
     rules.database(query.call.database)
     rules.form(query.call.default_format)
     session.set(reading.bounds)
-    asked = described(session, query.statement, rules)
+    current = query.call.database
+    asked = described(session, query.statement, rules, current)
     tree = {} if asked else _tree(session, query.statement)
     if not asked:
-        rules.check(tree)
+        rules.check(tree, current)
+        no_functions(session.functions(plain_names(tree)))
     form = (asked.form if asked else _form(tree)) or query.call.default_format
     statement = asked.statement if asked else session.written(_into(tree, rows))
     session.execute(f"SET ROLE {grants.READER}")

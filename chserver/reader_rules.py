@@ -9,8 +9,8 @@ from __future__ import annotations
 from importlib import resources
 
 DATABASE = "audit"
-# Nothing in `default` can be read, but that is where a client stands that names no database.
-CURRENT_DATABASES = frozenset({DATABASE, "default"})
+# Where a client stands that names no database; nothing in it is open to readers.
+NOWHERE = "default"
 
 # Tables of the engine that clients read to find out what they talk to: its types, functions and names, the
 # session's own settings, and what audit holds (the engine shows only what the role may see). Not among them:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chserver.allowlist import denied
+from chserver.allowlist import denied, no_functions, plain_names
 from chserver.statement import leading
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Described:
     form: str
 
 
-def described(session: Session, statement: str, rules: Rules) -> Described | None:
+def described(session: Session, statement: str, rules: Rules, current: str) -> Described | None:
     """The DESCRIBE or SHOW CREATE that this is, checked; None for any other statement. Raises ClickHouseError."""
     words, end = leading(statement.encode(), 4)
     prefix = _prefix(words)
@@ -36,7 +36,8 @@ def described(session: Session, statement: str, rules: Rules) -> Described | Non
         return None
     begin = end[len(prefix) - 1]
     tree = session.parse(_FROM + statement.encode()[begin:].decode())
-    rules.check(tree)
+    rules.check(tree, current)
+    no_functions(session.functions(plain_names(tree)))
     form = tree.pop("format_ast", {}).get("name", "")
     table = _only_table(tree)
     if prefix[0] == "SHOW" and "database_and_table_name" not in table:

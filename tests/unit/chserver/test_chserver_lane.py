@@ -1,0 +1,54 @@
+"""Lanes: how many run, how many wait."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from chserver.errors import ClickHouseError
+from chserver.lane import Lane
+
+
+async def test_more_than_may_wait_are_refused_and_places_come_free() -> None:
+    lane, go = Lane("t", 1, 1), threading.Event()
+    first, second = lane.start(go.wait), lane.start(lambda: "second")
+
+    with pytest.raises(ClickHouseError) as caught:
+        lane.start(lambda: None)
+    go.set()
+    await asyncio.gather(first, second)
+    await lane.idle()
+
+    assert (202, 503) == (caught.value.code, caught.value.status)
+    assert 0 == lane.taken
+    assert "third" == await lane.start(lambda: "third")
+    lane.close()
+
+
+async def test_an_error_of_the_work_is_the_callers() -> None:
+    lane = Lane("t", 1, 0)
+
+    with pytest.raises(ZeroDivisionError):
+        await lane.start(lambda: 1 / 0)
+    await lane.idle()
+    lane.close()
+
+
+async def test_a_place_is_taken_until_the_thread_ends_not_until_the_caller_gives_up() -> None:
+    lane, go, running = Lane("t", 1, 1), threading.Event(), threading.Event()
+
+    def work() -> None:
+        running.set()
+        go.wait()
+
+    job = lane.start(work)
+    await asyncio.to_thread(running.wait)
+    job.cancel()
+    await asyncio.sleep(0)
+
+    assert 1 == lane.taken
+    go.set()
+    await lane.idle()
+    lane.close()
