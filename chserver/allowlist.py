@@ -42,7 +42,7 @@ class Rules:
 
     def check(self, tree: Node, current: str) -> None:
         """Raises ClickHouseError, which says what is not allowed. `current` is the current database, or ""."""
-        if tree.get("type") not in syntax.STATEMENTS:
+        if str(tree.get("type")) not in syntax.STATEMENTS:
             raise denied(
                 f"{tree.get('type', 'this')} is no statement for a reader; use SELECT, EXPLAIN, SHOW or DESCRIBE"
             )

@@ -29,7 +29,7 @@ SYSTEM_TABLES = frozenset(
 TABLE_FUNCTIONS = frozenset(
     {
         "generate_series", "generateseries", "null", "numbers", "numbers_mt", "primes", "sqlstandardvalues",
-        "values", "view", "zeros", "zeros_mt",
+        "values", "view",
     }
 )  # fmt: skip
 
@@ -76,7 +76,7 @@ SETTINGS = frozenset(
         "output_format_arrow_use_signed_indexes_for_dictionary", "output_format_csv_crlf_end_of_line",
         "output_format_decimal_trailing_zeros", "output_format_json_array_of_rows",
         "output_format_json_escape_forward_slashes", "output_format_json_named_tuples_as_objects",
-        "output_format_json_pretty_print_indent", "output_format_json_quote_64bit_floats",
+        "output_format_json_quote_64bit_floats",
         "output_format_json_quote_64bit_integers", "output_format_json_quote_decimals",
         "output_format_json_quote_denormals", "output_format_json_skip_null_value_in_named_tuples",
         "output_format_json_validate_utf8", "output_format_native_encode_types_in_binary_format",
