@@ -32,6 +32,35 @@ disk.sync_file = sync_file
 main()
 """
 
+# alslog with a disk that takes its time while the file "slow" is in HOME.
+SLOW_DISK = """
+import sys, time
+from pathlib import Path
+from alslog.__main__ import main
+from spool import disk
+home = Path(sys.argv[sys.argv.index("--home") + 1])
+real = disk.sync_file
+def sync_file(fd):
+    while (home / "slow").exists():
+        time.sleep(0.01)
+    real(fd)
+disk.sync_file = sync_file
+main()
+"""
+
+
+async def test_a_stream_is_not_answered_before_its_entries_are_on_disk(tmp_path: Path) -> None:
+    with AlsLogProcess(tmp_path, program=("-c", SLOW_DISK)) as alslog:
+        (tmp_path / "slow").touch()
+        sending = asyncio.create_task(alslog.send([message(["/a"], node="envoy-1")]))
+        await alslog.seen(lambda: alslog.metric("gateledger_als_unsynced_bytes") > 0, "the message came")
+        done, _ = await asyncio.wait([sending], timeout=0.3)
+
+        assert not done
+        assert alslog.metric("gateledger_als_entries_total") == 0
+        (tmp_path / "slow").unlink()
+        assert await sending == b""
+
 
 async def test_sigterm_under_load_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     answered: list[str] = []
