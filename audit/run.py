@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from audit.catalogue import types_in
 from audit.errors import ParameterError, Refused, Unreachable
@@ -139,20 +139,29 @@ def _settings(client: Client) -> dict[str, int]:
 def _explained(error: ClickHouseError, url: str) -> Unreachable | Refused:
     text = str(error)
     words = _WORDS.search(text)
-    if words is None and getattr(error, "code", None) is None:
-        return Unreachable(
-            f"ClickHouse does not answer at {url}: {_short(_root(error))}; start it (gateledger up), or set "
-            "clickhouse.url to where it is"
-        )
+    if words is None and isinstance(error, OperationalError):
+        return _silence(_root(error), url)
     said = _short(_EXPECTED.sub("", words[1] if words else text))
     return Refused(f"ClickHouse at {url} refused the query: {said}")
 
 
-def _root(error: BaseException) -> str:
+def _silence(cause: BaseException, url: str) -> Unreachable:
+    if isinstance(cause, TimeoutError):
+        return Unreachable(
+            f"ClickHouse at {url} did not answer in time: look whether it is up (gateledger status), narrow the "
+            "question with --since and --until, or raise clickhouse.query_timeout_seconds"
+        )
+    return Unreachable(
+        f"ClickHouse does not answer at {url}: {_short(str(cause))}; start it (gateledger up), or set "
+        "clickhouse.url to where it is"
+    )
+
+
+def _root(error: BaseException) -> BaseException:
     """What the driver's error began with: its own text holds the whole chain."""
     while cause := error.__cause__ or error.__context__:
         error = cause
-    return str(error)
+    return error
 
 
 def _short(text: str) -> str:

@@ -12,6 +12,9 @@
 WITH
     if({depth:UInt8} = 0, log.url_path, arrayStringConcat(
         arraySlice(splitByChar('/', log.url_path), 1, {depth:UInt8} + 1), '/')) AS path,
+    -- Stands for subject and resource in the sets below: three texts would take thrice the time. A collision of
+    -- 128 bits, which would hide an access, takes 2^64 tries to find.
+    reinterpretAsUInt128(sipHash128(subject, service, path)) AS pair,
     -- A day of slack for clocks that disagree; see docs/audit.md.
     {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY AS received_from,
     if({history_days:UInt16} = 0, toDateTime64(0, 9, 'UTC'),
@@ -36,16 +39,16 @@ WHERE received_at >= received_from
   AND decision IN ('allow', 'fail_open')
   AND ({service:String} = '' OR service = {service:String})
   -- The past is narrowed to what the window holds, so that memory follows the window and not the history.
-  AND (subject, service, path) GLOBAL NOT IN (
-      SELECT subject, service, path
+  AND pair GLOBAL NOT IN (
+      SELECT pair
       FROM audit.access_log AS log
       WHERE received_at >= history_from - INTERVAL 1 DAY
         AND time >= history_from
         AND time < {since:DateTime64(9, 'UTC')}
         AND is_end
         AND decision IN ('allow', 'fail_open')
-        AND (subject, service, path) GLOBAL IN (
-            SELECT subject, service, path
+        AND pair GLOBAL IN (
+            SELECT pair
             FROM audit.access_log AS log
             WHERE received_at >= received_from
               AND time >= {since:DateTime64(9, 'UTC')}

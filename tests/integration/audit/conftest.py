@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import pytest
 
 from audit import catalogue, run
-from tests.support.chserver_process import ROOT, ChServerProcess
+from ledger.migrate import migrate
+from tests.support.chserver_process import ChServerProcess
 
 # A Friday, 12:00 UTC. Every test asks about the day before it.
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -30,6 +30,11 @@ class Ledger:
         self.server = server
         self.writer = server.writer_client()
         self.reader = server.reader_client()
+        self._planted = 0
+
+    def clear(self) -> None:
+        for table in ("access_log", "policies"):
+            self.writer.command(f"TRUNCATE TABLE audit.{table}")
         self._planted = 0
 
     def plant(self, time: str, subject: str = "alice", decision: str = "allow", **columns: Any) -> None:
@@ -71,27 +76,16 @@ class Ledger:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChServerProcess]:
-    with ChServerProcess(tmp_path_factory.mktemp("audit")) as process:
-        client = process.writer_client()
-        for statement in schema():
-            client.command(statement)
-        yield process
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """The ledger that all tests share, for a server takes a second to start."""
+    with ChServerProcess(tmp_path_factory.mktemp("audit")) as server:
+        found = Ledger(server)
+        migrate(found.writer)
+        yield found
 
 
 @pytest.fixture
-def ledger(server: ChServerProcess) -> Ledger:
+def ledger(filled: Ledger) -> Ledger:
     """An empty ledger."""
-    found = Ledger(server)
-    for table in ("access_log", "policies"):
-        found.writer.command(f"TRUNCATE TABLE audit.{table}")
-    return found
-
-
-def schema() -> list[str]:
-    """The statements that make the tables which are read; those that only the writer needs are left out."""
-    text = "".join(
-        path.read_text(encoding="utf-8") for path in sorted((ROOT / "ledger/schema").glob("*.sql"))
-    )
-    statements = (re.sub(r"^--.*\n", "", part, flags=re.MULTILINE) for part in re.split(r";\n", text))
-    return [statement for statement in statements if statement.strip() and "audit.entries" not in statement]
+    filled.clear()
+    return filled

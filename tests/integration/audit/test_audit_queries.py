@@ -541,7 +541,7 @@ def test_policy_versions_show_when_each_decided_and_whether_its_text_is_kept(led
 def test_latency_parts_the_upstream_from_the_gate(ledger: Ledger):
     ledger.plant_all(
         "(time, received_at, service, decision, upstream_address, duration_us, authz_duration_us, decide_us, batch)"
-        " SELECT toDateTime64('2026-11-20 09:00:00', 9, 'UTC'), time, 'orders', 'allow', '10.9.9.9:80',"
+        " SELECT toDateTime64('2026-11-20 09:00:00', 9, 'UTC') AS began, began, 'orders', 'allow', '10.9.9.9:80',"
         " number * 1000 + 300, 300, number, 'b' FROM numbers(1, 100)"
     )
     ledger.plant("20 09:00", "bob", "deny", duration_us=400, authz_duration_us=350, decide_us=7)

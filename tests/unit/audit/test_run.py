@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from audit import catalogue
 from audit.errors import ParameterError, Refused, Unreachable
-from audit.run import MESSAGE_LENGTH, _explained, ask_sql, reader, values_from, window_from
+from audit.run import MESSAGE_LENGTH, _explained, _settings, ask_sql, reader, values_from, window_from
 from audit.value import Value
 from service.clickhouse import ClickHouseSettings
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 QUERIES = catalogue.load()
+
+
+class Setting(NamedTuple):
+    """A row of system.settings."""
+
+    value: str
+    readonly: int
+
+
 SETTINGS = {"timezone": "Europe/Berlin", "limit": 1000}
 
 
@@ -102,6 +114,34 @@ def test_a_server_that_is_not_there_is_named_with_what_to_do():
         reader(settings)
 
 
+def test_a_server_that_says_nothing_is_told_apart_from_one_that_is_not_there():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = ClickHouseSettings(
+            url=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            query_timeout_seconds=1,
+            connect_timeout_seconds=1,
+        )
+
+        with pytest.raises(Unreachable, match=r"did not answer in time: .*clickhouse\.query_timeout_seconds"):
+            reader(settings)
+
+
+@pytest.mark.parametrize(
+    ("server_settings", "expected"),
+    [
+        pytest.param({"readonly": Setting("0", 0)}, {"readonly": 2}, id="a user who could write is held"),
+        pytest.param({"readonly": Setting("1", 1)}, {}, id="a user who cannot is left alone"),
+        pytest.param({"readonly": Setting("2", 0)}, {}, id="so is one who may change settings only"),
+        pytest.param({"readonly": Setting("0", 1)}, {}, id="and one who may not change this setting"),
+        pytest.param({}, {}, id="and one who cannot see it"),
+    ],
+)
+def test_the_server_is_told_to_refuse_writes_where_that_is_needed(
+    server_settings: dict[str, Setting], expected: dict[str, int]
+):
+    assert expected == _settings(SimpleNamespace(server_settings=server_settings))  # type: ignore[arg-type]
+
+
 def test_a_password_file_that_is_not_there_is_named_with_its_setting(tmp_path):
     settings = ClickHouseSettings(reader_password_file=tmp_path / "none")
 
@@ -132,6 +172,13 @@ def test_a_password_file_that_is_not_there_is_named_with_its_setting(tmp_path):
             "ClickHouse at http://h:1 refused the query: Syntax error: failed at position 1 (selct): selct 1. "
             "(SYNTAX_ERROR)",
             id="not valid",
+        ),
+        pytest.param(
+            DatabaseError("HTTP driver received HTTP status 502, server response: Bad Gateway"),
+            Refused,
+            "ClickHouse at http://h:1 refused the query: HTTP driver received HTTP status 502, server response: "
+            "Bad Gateway",
+            id="a gateway's answer",
         ),
         pytest.param(
             OperationalError("Error: read timed out"),
