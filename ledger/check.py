@@ -1,4 +1,4 @@
-"""What ClickHouse really holds of a batch. No insert is believed before it was seen here."""
+"""What ClickHouse really holds of a load. No insert is believed before it was seen here."""
 
 from __future__ import annotations
 
@@ -6,22 +6,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clickhouse_connect.driver.client import Client
 
     from ledger.plan import Batch
 
-# By received_at first: it is one value a batch, and parts that cannot hold it are not read.
-OF_BATCH = "received_at = fromUnixTimestamp64Micro({received_us:Int64}, 'UTC') AND batch = {batch:String}"
-_LOOK = f"SELECT count(), uniqExact(batch_row), max(batch_row) FROM audit.access_log WHERE {OF_BATCH}"  # noqa: S608 - a constant
+# By received_at first: parts that cannot hold it are not read.
+OF_BATCHES = (
+    "received_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64}, 'UTC') "
+    "AND fromUnixTimestamp64Micro({to_us:Int64}, 'UTC') AND batch IN {batches:Array(String)}"
+)
+_LOOK = f"""
+SELECT batch, count(), uniqExact(batch_row), max(batch_row)
+FROM audit.access_log WHERE {OF_BATCHES} GROUP BY batch
+"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """The rows of a batch in audit.access_log, how many numbers they have, and the greatest."""
 
-    rows: int
-    numbers: int
-    greatest: int
+    rows: int = 0
+    numbers: int = 0
+    greatest: int = 0
 
     def exactly(self, rows: int) -> bool:
         """Whether these are `rows` rows, numbered from 0 without gap or repeat."""
@@ -30,12 +38,15 @@ class Stored:
         return self.rows == rows == self.numbers == self.greatest + 1
 
 
-def look(client: Client, batch: Batch) -> Stored:
-    """What is stored of the batch. Raises clickhouse_connect's errors."""
-    rows, numbers, greatest = client.query(_LOOK, parameters=of_batch(batch)).result_rows[0]
-    return Stored(int(rows), int(numbers), int(greatest))
+def look(client: Client, batches: Sequence[Batch]) -> dict[str, Stored]:
+    """What is stored of each batch, by id. Raises clickhouse_connect's errors."""
+    found = {batch.id: Stored() for batch in batches}
+    for batch, *numbers in client.query(_LOOK, parameters=of_batches(batches)).result_rows:
+        found[batch] = Stored(*map(int, numbers))
+    return found
 
 
-def of_batch(batch: Batch) -> dict[str, object]:
-    """The parameters of OF_BATCH."""
-    return {"received_us": batch.received_at // 1000, "batch": batch.id}
+def of_batches(batches: Sequence[Batch]) -> dict[str, object]:
+    """The parameters of OF_BATCHES."""
+    times = [batch.received_at // 1000 for batch in batches]
+    return {"from_us": min(times), "to_us": max(times), "batches": [batch.id for batch in batches]}

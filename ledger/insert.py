@@ -1,4 +1,4 @@
-"""One batch is one INSERT of one block into one partition: ClickHouse stores all of it or nothing.
+"""One load is one INSERT of one block into one partition: ClickHouse stores all of it or nothing.
 
 Nothing is left to defaults, which have changed between releases; see docs/design/ledger.md.
 """
@@ -6,6 +6,7 @@ Nothing is left to defaults, which have changed between releases; see docs/desig
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from importlib import resources
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-    from ledger.plan import Batch
+    from ledger.plan import Load
 
 _STATEMENT = "INSERT INTO audit.entries FORMAT ProtobufList"
 _TYPES = {"http": "HTTPAccessLogEntry", "tcp": "TCPAccessLogEntry"}
@@ -26,30 +27,31 @@ _TYPES = {"http": "HTTPAccessLogEntry", "tcp": "TCPAccessLogEntry"}
 _NEWER: dict[str, str | int] = {"deduplicate_insert": "enable", "use_strict_insert_block_limits": 0}
 
 
-def insert(client: Client, batch: Batch, token: str) -> None:
-    """Store the batch; the same token stores it once. Raises clickhouse_connect's errors.
+def insert(client: Client, load: Load, token: str) -> None:
+    """Store the load; the same token stores it once. Raises clickhouse_connect's errors.
 
     After a transport error the outcome is unknown.
     """
     # `command`, because `raw_insert` sends the body again by itself when the connection breaks.
-    client.command(_STATEMENT, data=body(batch), settings=settings(batch, token, client.server_settings))
+    client.command(_STATEMENT, data=body(load), settings=settings(load, token, client.server_settings))
 
 
-def attempt(client: Client, batch: Batch) -> None:
-    """Read and shape the batch as `insert` would, and store nothing. Raises what `insert` would."""
-    client.command(_STATEMENT, data=body(batch), settings=settings(batch, "", client.server_settings))
+def attempt(client: Client, load: Load) -> None:
+    """Read and shape the load as `insert` would, and store nothing. Raises what `insert` would."""
+    client.command(_STATEMENT, data=body(load), settings=settings(load, "", client.server_settings))
 
 
-def body(batch: Batch) -> bytes:
-    """The batch as FORMAT ProtobufList: one message, behind its length."""
-    return varint(len(batch.payload)) + batch.payload
+def body(load: Load) -> bytes:
+    """The load as FORMAT ProtobufList: one message, behind its length."""
+    payload = load.payload
+    return varint(len(payload)) + payload
 
 
-def settings(batch: Batch, token: str, known: Container[str] = ()) -> dict[str, str | int]:
-    """The settings of the batch's INSERT; without a token nothing will be stored. Pure."""
-    type_ = _TYPES[batch.source.kind]
+def settings(load: Load, token: str, known: Container[str] = ()) -> dict[str, str | int]:
+    """The settings of the load's INSERT; without a token nothing will be stored. Pure."""
+    type_ = _TYPES[load.kind]
     return {
-        "log_comment": _about(batch, trial=not token),
+        "log_comment": _about(load, trial=not token),
         "format_schema_source": "string",
         "format_schema": _schema(type_),
         "format_schema_message_name": type_,
@@ -61,8 +63,8 @@ def settings(batch: Batch, token: str, known: Container[str] = ()) -> dict[str, 
         "materialized_views_ignore_errors": 0,
         # One block.
         "max_insert_threads": 1,
-        "max_insert_block_size": batch.rows + 1,
-        "min_insert_block_size_rows": batch.rows + 1,
+        "max_insert_block_size": load.rows + 1,
+        "min_insert_block_size_rows": load.rows + 1,
         "min_insert_block_size_bytes": 2**40,
         # One partition.
         "max_partitions_per_insert_block": 1,
@@ -75,11 +77,17 @@ def settings(batch: Batch, token: str, known: Container[str] = ()) -> dict[str, 
     }
 
 
-def _about(batch: Batch, *, trial: bool) -> str:
-    """What all rows share, as the view reads it (0004_entries.sql)."""
-    source = batch.source
-    about: dict[str, object] = {"batch": batch.id, "kind": source.kind, "log_name": source.log_name}
-    about |= {"node": source.node, "received_at": batch.received_at}
+def _about(load: Load, *, trial: bool) -> str:
+    """What the rows of each batch share, as the view reads it (0004_entries.sql)."""
+    ends = itertools.accumulate(batch.rows for batch in load.batches)
+    about: dict[str, object] = {
+        "kind": load.kind,
+        "first": [end - batch.rows for end, batch in zip(ends, load.batches, strict=True)],
+        "batch": [batch.id for batch in load.batches],
+        "node": [batch.source.node for batch in load.batches],
+        "log_name": [batch.source.log_name for batch in load.batches],
+        "received_at": [batch.received_at for batch in load.batches],
+    }
     return json.dumps(about | {"trial": True} if trial else about, ensure_ascii=False)
 
 

@@ -12,6 +12,7 @@ Invariants; the tests carry their names:
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,13 @@ _MAX_NS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a batch may be. One INSERT of one block, so memory on both sides follows these."""
+    """How large a batch, and a load, may be: one INSERT of one block, so memory on both sides follows
+    these. `batches`: in one load; what they say of their rows travels in the URL.
+    """
 
     rows: int = 50_000
     bytes: int = 16 * 1024 * 1024
+    batches: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,40 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One INSERT. `payload` is its entries byte by byte as Envoy sent them, `received_at` unix ns."""
+    """What is stored, checked and booked as one. `payload` is its entries byte by byte as Envoy sent
+    them, `received_at` unix ns.
+    """
 
     id: str
     source: Source
     received_at: int
     payload: bytes
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One INSERT: batches of one kind and one day, one behind the other."""
+
+    batches: tuple[Batch, ...]
+
+    @property
+    def kind(self) -> str:
+        return self.batches[0].source.kind
+
+    @property
+    def rows(self) -> int:
+        return sum(batch.rows for batch in self.batches)
+
+    @property
+    def payload(self) -> bytes:
+        return b"".join(batch.payload for batch in self.batches)
+
+    @property
+    def token(self) -> str:
+        """The same for the same batches, and for no others."""
+        ids = [batch.id for batch in self.batches]
+        return ids[0] if len(ids) == 1 else f"{ids[0]}+{hashlib.sha256(' '.join(ids).encode()).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +224,27 @@ def plan(segment: str, items: Iterable[Record | Torn], limits: Limits = Limits()
     for number, item in enumerate(items):
         planner.add(number, item)
     return Plan(planner.batches(), tuple(planner.unparsed), tuple(planner.policies))
+
+
+def loads(batches: Iterable[Batch], limits: Limits = Limits()) -> tuple[Load, ...]:
+    """The batches, in as few INSERTs as the limits allow; every INSERT costs some 50 ms of its own."""
+    open_: dict[tuple[str, int], list[Batch]] = {}
+    made: list[list[Batch]] = []
+    for batch in batches:
+        key = (batch.source.kind, batch.received_at // _DAY_NS)
+        if key not in open_ or not _fits(open_[key], batch, limits):
+            open_[key] = []
+            made.append(open_[key])
+        open_[key].append(batch)
+    return tuple(Load(tuple(each)) for each in made)
+
+
+def _fits(those: list[Batch], batch: Batch, limits: Limits) -> bool:
+    return (
+        len(those) < limits.batches
+        and sum(each.rows for each in those) + batch.rows <= limits.rows
+        and sum(len(each.payload) for each in those) + len(batch.payload) <= limits.bytes
+    )
 
 
 def without(batch: Batch, gone: Iterable[range]) -> Batch:

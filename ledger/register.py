@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ledger import check, digest
+from ledger.errors import StuckError
+from ledger.plan import Load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from clickhouse_connect.driver.client import Client
 
@@ -22,16 +24,19 @@ if TYPE_CHECKING:
 
 # The numbers come from what is stored, not from what was sent. HAVING: rows that are not all there
 # make no row here.
-_BATCH = f"""
+_BATCHES = f"""
 INSERT INTO audit.batches (batch, envoy_node, log_name, kind, rows, bytes, sha256, rows_digest,
     digest_version, first_time, last_time, received_at, stored_at)
-SELECT {{batch:String}}, {{node:String}}, {{log_name:String}}, {{kind:String}}, count(), {{bytes:UInt64}},
-    {{sha256:String}}, {digest.expression()}, {digest.VERSION}, min(time), max(time),
-    fromUnixTimestamp64Micro({{received_us:Int64}}, 'UTC'), now64(6)
+SELECT batch, any(envoy_node), any(log_name), {{kind:String}}, count(),
+    {{bytes:Array(UInt64)}}[indexOf({{batches:Array(String)}}, batch)],
+    {{sha256:Array(String)}}[indexOf({{batches:Array(String)}}, batch)],
+    {digest.expression()}, {digest.VERSION}, min(time), max(time), any(received_at), now64(6)
 FROM audit.access_log
-WHERE {check.OF_BATCH}
-HAVING count() = {{rows:UInt32}}
+WHERE {check.OF_BATCHES}
+GROUP BY batch
+HAVING count() = {{rows:Array(UInt64)}}[indexOf({{batches:Array(String)}}, batch)]
 """  # noqa: S608 - constants; values travel as parameters
+_BOOKED = f"SELECT batch FROM audit.batches WHERE {check.OF_BATCHES}"  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +55,28 @@ def totals(client: Client) -> Totals:
     return Totals(int(stored), int(batches), int(unparsed))
 
 
-def batch_stored(client: Client, batch: Batch, rows: int) -> bool:
-    """Book a batch that is stored with this many rows; False if it was booked before."""
-    of_batch = check.of_batch(batch)
-    known = f"SELECT count() FROM audit.batches WHERE {check.OF_BATCH}"  # noqa: S608 - a constant
-    if client.query(known, parameters=of_batch).result_rows[0][0]:
-        return False
+def batches_stored(client: Client, rows: Mapping[Batch, int]) -> list[Batch]:
+    """Book batches, of one kind, that are stored with so many rows; gives those not booked before."""
+    known = _booked(client, list(rows))
+    new = [batch for batch in rows if batch.id not in known]
+    if not new:
+        return []
     parameters = {
-        **of_batch,
-        "node": batch.source.node,
-        "log_name": batch.source.log_name,
-        "kind": batch.source.kind,
-        "bytes": len(batch.payload),
-        "sha256": hashlib.sha256(batch.payload).hexdigest(),
-        "rows": rows,
+        **check.of_batches(new),
+        "kind": new[0].source.kind,
+        "bytes": [len(batch.payload) for batch in new],
+        "sha256": [hashlib.sha256(batch.payload).hexdigest() for batch in new],
+        "rows": [rows[batch] for batch in new],
     }
-    client.command(_BATCH, parameters=parameters, settings=_once(f"{batch.id}/batch"))
-    return True
+    client.command(_BATCHES, parameters=parameters, settings=_once(f"{Load(tuple(new)).token}/batches"))
+    missing = {batch.id for batch in new} - _booked(client, new)
+    if missing:
+        raise StuckError(f"batches {sorted(missing)}: stored, but not to be found in audit.batches")
+    return new
+
+
+def _booked(client: Client, batches: Sequence[Batch]) -> set[str]:
+    return {row[0] for row in client.query(_BOOKED, parameters=check.of_batches(batches)).result_rows}
 
 
 def kept(client: Client, unparsed: Unparsed, file: str) -> bool:

@@ -1,4 +1,4 @@
-"""A batch becomes rows, exactly once: look, insert, look again, book.
+"""A load becomes rows, exactly once: look, insert, look again, book.
 
 Invariants; the tests carry their names:
 
@@ -11,6 +11,7 @@ Invariants; the tests carry their names:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
@@ -18,7 +19,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from ledger import check, insert, poison, quarantine, register
 from ledger.errors import Kind, StuckError, explained, kind_of
 from ledger.framing import framing
-from ledger.plan import Batch, Policy, Unparsed, without
+from ledger.plan import Batch, Load, Policy, Unparsed, without
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,112 +32,136 @@ if TYPE_CHECKING:
 _EMPTY_ENTRY = b"\x0a\x00"
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was stored, and what was put into quarantine, for the first time."""
+
+    rows: int
+    batches: int
+    entries_kept: int
+
+
 class Store:
-    """The way into one ClickHouse. Every method may be repeated, raises clickhouse_connect's errors
-    (nothing is lost: try again), and gives how many entries were stored or kept for the first time.
+    """The way into one ClickHouse. Every method may be repeated, and raises clickhouse_connect's errors:
+    nothing is lost, try again.
     """
 
     def __init__(self, client: Client, quarantine_directory: Path) -> None:
         self._client = client
         self._quarantine = quarantine_directory
-        # Inserts that were answered as done and left nothing: their token is used up.
+        # Inserts that were answered as done and left nothing, by token: it is used up.
         self._vain: dict[str, int] = {}
 
     def totals(self) -> Totals:
         return register.totals(self._client)
 
-    def batch(self, batch: Batch) -> tuple[int, int]:
-        """Store the batch; gives rows stored and entries kept. Raises StuckError too."""
-        entries_kept = 0
-        stored = check.look(self._client, batch)
-        if stored.rows == 0:
-            entries_kept = self._send(batch)
-            stored = check.look(self._client, batch)
-        rows = batch.rows
-        if not stored.exactly(rows):
-            rows -= register.entries_kept(self._client, batch)
-        if not stored.exactly(rows):
-            raise self._odd(batch, stored, rows)
-        self._vain.pop(batch.id, None)
-        new = rows > 0 and register.batch_stored(self._client, batch, rows)
-        return (rows if new else 0), entries_kept
-
     def unparsed(self, unparsed: Unparsed) -> int:
-        """Keep the bytes, and book them. Raises OSError too."""
+        """Keep the bytes, and book them; gives entries kept for the first time. Raises OSError too."""
         file = quarantine.keep(self._quarantine, unparsed.id, unparsed.payload)
         return max(unparsed.entries, 1) if register.kept(self._client, unparsed, file) else 0
 
     def policy(self, policy: Policy) -> bool:
-        """Book the policy."""
+        """Book the policy; whether it was new."""
         return register.policy_decided(self._client, policy)
 
-    def _send(self, batch: Batch) -> int:
+    def load(self, load: Load) -> Done:
+        """Store the batches. Raises StuckError too, when the others are booked, and OSError."""
+        kept = 0
+        stored = check.look(self._client, load.batches)
+        absent = tuple(batch for batch in load.batches if stored[batch.id].rows == 0)
+        if absent:
+            kept = self._send(Load(absent))
+            stored |= check.look(self._client, absent)
+        rows = {batch: self._rows_due(batch, stored[batch.id]) for batch in load.batches}
+        whole = {batch: due for batch, due in rows.items() if due and stored[batch.id].exactly(due)}
+        new = register.batches_stored(self._client, whole) if whole else []
+        self._refuse_odd(Load(absent) if absent else load, rows, stored)
+        return Done(sum(rows[batch] for batch in new), len(new), kept)
+
+    def _rows_due(self, batch: Batch, stored: check.Stored) -> int:
+        """The rows that must be there: all, less what is in quarantine."""
+        if stored.exactly(batch.rows):
+            return batch.rows
+        return batch.rows - register.entries_kept(self._client, batch)
+
+    def _refuse_odd(self, sent: Load, rows: dict[Batch, int], stored: dict[str, check.Stored]) -> None:
+        odd = [batch for batch, due in rows.items() if not stored[batch.id].exactly(due)]
+        if not odd:
+            self._vain.pop(sent.token, None)
+            return
+        if all(stored[batch.id].rows == 0 for batch in odd):
+            # Answered as done and not there: ClickHouse remembers the token of rows that are gone.
+            self._vain[sent.token] = self._vain.get(sent.token, 0) + 1
+        said = "; ".join(
+            f"batch {batch.id}: audit.access_log holds {stored[batch.id].rows} of its {rows[batch]} rows "
+            f"({stored[batch.id].numbers} numbers, the greatest {stored[batch.id].greatest})"
+            for batch in odd
+        )
+        raise StuckError(f"{said}; the segment stays in the spool")
+
+    def _send(self, load: Load) -> int:
         try:
-            insert.insert(self._client, batch, self._token(batch))
+            self._insert(load)
         except ClickHouseError as error:
             if kind_of(error) is not Kind.DATA:
                 raise
-            return self._send_the_rest(batch, error)
+            return self._send_the_rest(load, error)
         return 0
 
-    def _send_the_rest(self, batch: Batch, error: ClickHouseError) -> int:
+    def _insert(self, load: Load) -> None:
+        vain = self._vain.get(load.token, 0)
+        insert.insert(self._client, load, f"{load.token}/{vain}" if vain else load.token)
+
+    def _send_the_rest(self, load: Load, error: ClickHouseError) -> int:
         """Put the entries that cannot be stored into quarantine, and store the others."""
-        found = self._culprits(batch)
-        if not found:
+        found = {batch: self._culprits(batch) for batch in load.batches} if self._works(load) else {}
+        if not any(found.values()):
             raise StuckError(
-                f"batch {batch.id}: ClickHouse refuses it, but by the fault of no entry: {explained(error)}"
+                f"batch {load.batches[0].id}: ClickHouse refuses it, but by the fault of no entry: {explained(error)}"
             ) from error
-        spans = framing(batch.payload).entries
-        entries_kept = 0
-        for each in found:
-            first, last = each.numbers[0], each.numbers[-1]
-            entries_kept += self.unparsed(
-                Unparsed(
-                    id=f"{batch.id}.entry-{first}",
-                    source=batch.source,
-                    received_at=batch.received_at,
-                    cause=each.cause,
-                    payload=batch.payload[spans[first][0] : spans[last][1]],
-                    batch=batch.id,
-                    entries=len(each.numbers),
-                )
-            )
-        rest = without(batch, [each.numbers for each in found])
-        if rest.rows:
-            insert.insert(self._client, rest, self._token(batch))
-        return entries_kept
+        kept = sum(self._keep(batch, each) for batch, several in found.items() for each in several)
+        rest = tuple(without(batch, [each.numbers for each in several]) for batch, several in found.items())
+        rest = tuple(batch for batch in rest if batch.rows)
+        if rest:
+            self._insert(Load(rest))
+        return kept
+
+    def _works(self, load: Load) -> bool:
+        """Whether an empty entry passes: if not even that, the fault is not the entries'."""
+        return not self._fault(load.batches[0], _EMPTY_ENTRY, 1)
 
     def _culprits(self, batch: Batch) -> tuple[poison.Culprit, ...]:
-        empty = Batch(batch.id, batch.source, batch.received_at, _EMPTY_ENTRY, 1)
-        if self._fault(empty):
-            # Not even that: the fault is not the entries'.
-            return ()
         spans = framing(batch.payload).entries
 
         def fault(numbers: range) -> str:
-            payload = batch.payload[spans[numbers[0]][0] : spans[numbers[-1]][1]]
-            return self._fault(Batch(batch.id, batch.source, batch.received_at, payload, len(numbers)))
+            return self._fault(batch, _slice(batch.payload, spans, numbers), len(numbers))
 
         return poison.culprits(batch.rows, fault)
 
-    def _fault(self, batch: Batch) -> str:
+    def _fault(self, batch: Batch, payload: bytes, rows: int) -> str:
+        tried = Batch(batch.id, batch.source, batch.received_at, payload, rows)
         try:
-            insert.attempt(self._client, batch)
+            insert.attempt(self._client, Load((tried,)))
         except ClickHouseError as error:
             if kind_of(error) is not Kind.DATA:
                 raise
             return explained(error)
         return ""
 
-    def _token(self, batch: Batch) -> str:
-        vain = self._vain.get(batch.id, 0)
-        return f"{batch.id}+{vain}" if vain else batch.id
-
-    def _odd(self, batch: Batch, stored: check.Stored, rows: int) -> StuckError:
-        if stored.rows == 0:
-            # Stored once and gone again, while ClickHouse still remembers the token.
-            self._vain[batch.id] = self._vain.get(batch.id, 0) + 1
-        return StuckError(
-            f"batch {batch.id}: audit.access_log holds {stored.rows} of its {rows} rows "
-            f"({stored.numbers} numbers, the greatest {stored.greatest}); its segment stays in the spool"
+    def _keep(self, batch: Batch, culprit: poison.Culprit) -> int:
+        return self.unparsed(
+            Unparsed(
+                id=f"{batch.id}.entry-{culprit.numbers[0]}",
+                source=batch.source,
+                received_at=batch.received_at,
+                cause=culprit.cause,
+                payload=_slice(batch.payload, framing(batch.payload).entries, culprit.numbers),
+                batch=batch.id,
+                entries=len(culprit.numbers),
+            )
         )
+
+
+def _slice(payload: bytes, spans: tuple[tuple[int, int], ...], numbers: range) -> bytes:
+    """The bytes of neighbouring entries."""
+    return payload[spans[numbers[0]][0] : spans[numbers[-1]][1]]

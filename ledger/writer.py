@@ -15,7 +15,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from ledger import status as status_file
 from ledger.errors import StuckError, explained, kind_of
 from ledger.migrate import MigrationError, migrate
-from ledger.plan import Torn, plan
+from ledger.plan import Torn, loads, plan
 from ledger.retry import Backoff
 from ledger.store import Store
 from spool import Damage, SpoolError, sealed_segments
@@ -36,7 +36,7 @@ _HEARTBEAT_SECONDS = 1.0
 
 
 class _StoppedError(Exception):
-    """Asked to stop between two batches: the segment stays, and what is stored of it will be found."""
+    """Asked to stop between two loads: the segment stays, and what is stored of it will be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Writer:
         self._stuck: dict[str, float] = {}
 
     def run(self) -> None:
-        """Work until asked to stop; the batch in flight is finished. Raises OSError when the status
+        """Work until asked to stop; the insert in flight is finished. Raises OSError when the status
         cannot be written.
         """
         self._report(self._status)
@@ -141,12 +141,12 @@ class Writer:
                 self._log.info("policy stored", policy_version=policy.version)
         for unparsed in work.unparsed:
             self._kept(store.unparsed(unparsed), unparsed.cause)
-        for batch in work.batches:
+        for load in loads(work.batches):
             if self._stop.is_set():
                 raise _StoppedError
-            stored, kept = store.batch(batch)
-            self._report(self._status.adding(stored=stored, batches=1 if stored else 0))
-            self._kept(kept, f"in batch {batch.id}")
+            done = store.load(load)
+            self._report(self._status.adding(stored=done.rows, batches=done.batches))
+            self._kept(done.entries_kept, f"see audit.unparsed, batch {load.batches[0].id} and on")
 
     def _kept(self, entries: int, cause: str) -> None:
         if entries:

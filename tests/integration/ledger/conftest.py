@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from ledger_entries import batch_of, select
 
 from ledger.migrate import migrate
+from ledger.plan import Load
 from ledger.store import Store
 
 NUMBERS = itertools.count()
@@ -52,7 +53,7 @@ def rows_of(store: Store, client: Client) -> Callable[..., list[dict[str, Any]]]
 
     def rows_of(*entries: Any) -> list[dict[str, Any]]:
         batch = batch_of(*entries)
-        store.batch(batch)
+        store.load(Load((batch,)))
         return select(
             client, f"SELECT *, is_end FROM audit.access_log WHERE batch = '{batch.id}' ORDER BY batch_row"
         )

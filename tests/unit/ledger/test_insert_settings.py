@@ -1,27 +1,30 @@
 import json
 
 from ledger.insert import body, settings
-from ledger.plan import Batch, Source
+from ledger.plan import Batch, Load, Source
 
 BATCH = Batch("seg.0", Source("tcp", 'n"\\é', "l"), 1_767_323_045_123_456_789, b"\x0a\x00" * 200, 200)
+OTHER = Batch("seg.1", Source("tcp", "m", "l"), 1_767_323_045_999_999_999, b"\x0a\x00" * 5, 5)
+LOAD = Load((BATCH, OTHER))
 
 
-def test_the_constants_of_a_batch_travel_in_the_log_comment() -> None:
-    about = json.loads(str(settings(BATCH, "t")["log_comment"]))
+def test_what_the_rows_of_each_batch_share_travels_in_the_log_comment() -> None:
+    about = json.loads(str(settings(LOAD, "t")["log_comment"]))
 
     assert {
-        "batch": "seg.0",
         "kind": "tcp",
-        "node": 'n"\\é',
-        "log_name": "l",
-        "received_at": 1_767_323_045_123_456_789,
+        "first": [0, 200],
+        "batch": ["seg.0", "seg.1"],
+        "node": ['n"\\é', "m"],
+        "log_name": ["l", "l"],
+        "received_at": [1_767_323_045_123_456_789, 1_767_323_045_999_999_999],
     } == about
 
 
-def test_a_batch_is_one_block_in_one_partition_once() -> None:
-    found = settings(BATCH, "token")
+def test_a_load_is_one_block_in_one_partition_once() -> None:
+    found = settings(LOAD, "token")
 
-    assert 200 < int(found["max_insert_block_size"]) == int(found["min_insert_block_size_rows"])
+    assert 205 < int(found["max_insert_block_size"]) == int(found["min_insert_block_size_rows"])
     assert (1, 1, 0, 1) == tuple(
         found[name]
         for name in (
@@ -36,19 +39,19 @@ def test_a_batch_is_one_block_in_one_partition_once() -> None:
 
 
 def test_without_a_token_it_is_a_trial() -> None:
-    found = settings(BATCH, "")
+    found = settings(LOAD, "")
 
     assert json.loads(str(found["log_comment"]))["trial"] is True
     assert 0 == found["insert_deduplicate"]
 
 
 def test_settings_that_a_server_does_not_know_are_not_sent() -> None:
-    assert "deduplicate_insert" not in settings(BATCH, "t", known=())
-    assert "enable" == settings(BATCH, "t", known=("deduplicate_insert",))["deduplicate_insert"]
+    assert "deduplicate_insert" not in settings(LOAD, "t", known=())
+    assert "enable" == settings(LOAD, "t", known=("deduplicate_insert",))["deduplicate_insert"]
 
 
 def test_the_schema_names_the_type_of_the_entries_and_has_no_comments() -> None:
-    schema = str(settings(BATCH, "t")["format_schema"])
+    schema = str(settings(LOAD, "t")["format_schema"])
 
     assert "repeated TCPAccessLogEntry log_entry = 1;" in schema
     assert "//" not in schema
@@ -56,4 +59,4 @@ def test_the_schema_names_the_type_of_the_entries_and_has_no_comments() -> None:
 
 
 def test_the_body_is_one_message_behind_its_length() -> None:
-    assert b"\x90\x03" + BATCH.payload == body(BATCH)
+    assert b"\x9a\x03" + BATCH.payload + OTHER.payload == body(LOAD)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.framing import framing
-from ledger.plan import Limits, Plan, Torn, plan, without
+from ledger.plan import Limits, Plan, Torn, loads, plan, without
 from protos.gen import als_pb2 as als
 from spool import Record
 
@@ -199,3 +199,38 @@ def test_batches_of_one_source_are_in_the_order_of_time() -> None:
     found = plan(SEGMENT, [record(str(n), at=MIDNIGHT + n) for n in range(9)], Limits(rows=2))
 
     assert all(one.received_at < two.received_at for one, two in pairwise(found.batches))
+
+
+@given(RECORDS, LIMITS, st.integers(1, 4))
+def test_every_batch_is_in_one_load_of_one_kind_and_one_day(
+    records: list[Record], limits: Limits, batches: int
+) -> None:
+    limits = Limits(limits.rows, limits.bytes, batches)
+    planned = plan(SEGMENT, records, limits).batches
+
+    made = loads(planned, limits)
+
+    assert set(planned) == {batch for load in made for batch in load.batches}
+    assert len(planned) == sum(len(load.batches) for load in made)
+    for load in made:
+        assert 1 == len(
+            {(batch.source.kind, batch.received_at // (86_400 * 10**9)) for batch in load.batches}
+        )
+        assert len(load.batches) <= batches
+        assert load.rows <= limits.rows
+        assert len(load.batches) == 1 or len(load.payload) <= limits.bytes
+
+
+def test_a_load_has_a_token_of_its_own() -> None:
+    one, two = plan(SEGMENT, [record("/1"), record("/2", node="other")]).batches
+
+    tokens = [
+        loads([one])[0].token,
+        loads([two])[0].token,
+        loads([one, two])[0].token,
+        loads([two, one])[0].token,
+    ]
+
+    assert one.id == tokens[0]
+    assert 4 == len(set(tokens))
+    assert tokens[2] == loads([one, two])[0].token
