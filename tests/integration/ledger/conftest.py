@@ -13,6 +13,7 @@ from chserver_process import ChServerProcess
 from clickhouse_connect.driver.client import Client
 from ledger_entries import batch_of, select
 
+from ledger import insert
 from ledger.migrate import migrate
 from ledger.plan import Load
 from ledger.store import Store
@@ -48,12 +49,12 @@ def node() -> str:
 
 
 @pytest.fixture
-def rows_of(store: Store, client: Client) -> Callable[..., list[dict[str, Any]]]:
-    """Store entries as one batch, and give the rows that came out of them, in order."""
+def rows_of(client: Client) -> Callable[..., list[dict[str, Any]]]:
+    """Insert entries as one batch, and give the rows that came out of them, in order."""
 
     def rows_of(*entries: Any) -> list[dict[str, Any]]:
         batch = batch_of(*entries)
-        store.load(Load((batch,)))
+        insert.insert(client, Load((batch,)), batch.id)
         return select(
             client, f"SELECT *, is_end FROM audit.access_log WHERE batch = '{batch.id}' ORDER BY batch_row"
         )

@@ -1,0 +1,246 @@
+"""The writer as a process: whatever dies or breaks, each entry is one row."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from chserver_process import ChServerProcess, free_port
+from clickhouse_connect.driver.client import Client
+from cutting_proxy import CuttingProxy
+from ledger_entries import paths, select
+from ledger_process import LedgerProcess, fill, origin, wait_until
+
+MIDNIGHT_NS = 86_400 * 10**9
+
+Start = Callable[..., LedgerProcess]
+
+
+@pytest.fixture
+def ledger(server: ChServerProcess, tmp_path: Path) -> LedgerProcess:
+    """A writer that is not started yet, and killed in the end."""
+    return LedgerProcess(tmp_path / "home", server.url, server.password_file)
+
+
+def rows(client: Client, node: str) -> Counter[str]:
+    """How often each path is in the ledger."""
+    found = select(client, f"SELECT url_path FROM audit.access_log WHERE envoy_node = '{node}'")
+    return Counter(row["url_path"] for row in found)
+
+
+def fill_many(spool: Path, node: str, *, segments: int, records: int, per_record: int) -> set[str]:
+    """Segments of many entries, each with a path of its own; gives the paths."""
+    sent: set[str] = set()
+    for segment in range(segments):
+        each = []
+        for record in range(records):
+            names = [f"/{segment}/{record}/{number}" for number in range(per_record)]
+            sent.update(names)
+            each.append((origin(node=node, log_name=f"log-{record % 3}"), paths(*names)))
+        fill(spool, *each)
+    return sent
+
+
+def test_entries_policies_and_raw_bytes_all_arrive(ledger: LedgerProcess, client: Client, node: str) -> None:
+    texts = {"model": "m", "policy": "p", "model_path": "a", "policy_path": "b", "node": "h"}
+    fill(
+        ledger.spool,
+        (origin(node=node), paths("/1", "/2")),
+        (origin("tcp", node=node), b"\x0a\x00"),
+        (origin("unparsed", node=node, cause="no message"), b"raw"),
+        (origin(node=node), paths("/3")),
+    )
+    fill(ledger.journal, (origin("policy", version=node), json.dumps(texts).encode()))
+
+    with ledger:
+        ledger.drained()
+
+    assert Counter({"/1": 1, "/2": 1, "/3": 1, "": 1}) == rows(client, node)
+    protocols = f"SELECT network_protocol AS p, count()::UInt8 AS n FROM audit.access_log WHERE envoy_node = '{node}' GROUP BY p ORDER BY p"
+    assert [{"p": "", "n": 3}, {"p": "tcp", "n": 1}] == select(client, protocols)
+    assert [{"cause": "no message"}] == select(
+        client, f"SELECT cause FROM audit.unparsed WHERE envoy_node = '{node}'"
+    )
+    assert [{"model": "m"}] == select(
+        client, f"SELECT model FROM audit.policies WHERE policy_version = '{node}'"
+    )
+    status = ledger.status
+    assert ("up", None) == (status["clickhouse"], status["last_error"])
+    assert abs(time.time() - status["updated_at"]) < 60
+
+
+def test_a_writer_that_is_killed_again_and_again_stores_each_entry_once(
+    ledger: LedgerProcess, client: Client, node: str
+) -> None:
+    sent = fill_many(ledger.spool, node, segments=12, records=6, per_record=20)
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+
+    for _ in range(4):
+        ledger.start()
+        ahead = ledger.waiting()
+        # Into the work: after something has happened, or at any moment around it.
+        wait_until(lambda ahead=ahead: ledger.waiting() < ahead or ledger.waiting() == 0, "a stored segment")
+        time.sleep(chance.random() * 0.2)
+        ledger.kill()
+    with ledger:
+        ledger.drained()
+
+    found = rows(client, node)
+    assert sent == set(found), seed
+    assert {1} == set(found.values()), seed
+    booked = f"SELECT sum(rows)::UInt32 AS n, uniqExact(batch) = count() AS once FROM audit.batches WHERE envoy_node = '{node}'"
+    assert [{"n": len(sent), "once": 1}] == select(client, booked)
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        pytest.param(b"INTO+audit.entries", id="of the insert"),
+        pytest.param(b"INTO audit.batches", id="of the booking"),
+        pytest.param(b"FROM audit.access_log", id="of the look"),
+    ],
+)
+def test_an_answer_that_is_lost_changes_nothing(
+    server: ChServerProcess, client: Client, node: str, tmp_path: Path, marker: bytes
+) -> None:
+    with CuttingProxy(server.port, marker, cuts=2) as proxy:
+        ledger = LedgerProcess(tmp_path / "home", proxy.url, server.password_file)
+        sent = fill_many(ledger.spool, node, segments=3, records=3, per_record=5)
+        with ledger:
+            ledger.drained()
+
+    assert 2 == proxy.done
+    found = rows(client, node)
+    assert sent == set(found)
+    assert {1} == set(found.values())
+
+
+def test_clickhouse_may_come_later_and_waiting_is_said_once(tmp_path: Path) -> None:
+    port = free_port()
+    home = tmp_path / "clickhouse"
+    server = ChServerProcess(home, port=port)
+    server.password_file.parent.mkdir(parents=True)
+    server.password_file.write_text("secret")
+    ledger = LedgerProcess(tmp_path / "home", server.url, server.password_file, retry_max_seconds=0.05)
+    fill(ledger.spool, (origin(), paths("/1")))
+
+    with ledger:
+        wait_until(lambda: bool(ledger.status.get("last_error")), "an error in the status")
+        first = ledger.status["updated_at"]
+        wait_until(lambda: ledger.status["updated_at"] > first + 0.3, "several tries")
+        assert "down" == ledger.status["clickhouse"]
+        with server:
+            ledger.drained()
+            wait_until(lambda: ledger.status["clickhouse"] == "up", "clickhouse up")
+            assert (1, None) == (ledger.status["stored_total"], ledger.status["last_error"])
+            assert 0 == ledger.stop()
+
+    said = [event["event"] for event in ledger.events]
+    assert ["the ledger waits", "schema migrated", "ClickHouse is up"] == said
+
+
+def test_totals_go_on_after_a_restart(ledger: LedgerProcess, node: str) -> None:
+    with ledger:
+        wait_until(lambda: ledger.status.get("clickhouse") == "up", "clickhouse up")
+        before = ledger.status["stored_total"]
+        fill(ledger.spool, (origin(node=node), paths("/1")))
+        ledger.drained()
+        assert 0 == ledger.stop()
+    fill(ledger.spool, (origin(node=node), paths("/2")))
+    with ledger:
+        ledger.drained()
+        wait_until(lambda: ledger.status["stored_total"] >= before + 2, "the new total")
+
+
+def test_a_segment_that_does_not_add_up_is_held_and_the_others_go_on(
+    ledger: LedgerProcess, client: Client, node: str
+) -> None:
+    fill(ledger.spool, (origin(node=node), paths("/odd/1", "/odd/2")))
+    (segment,) = ledger.spool.glob("*.seg")
+    spare = segment.read_bytes()
+    with ledger:
+        ledger.drained()
+        ledger.stop()
+    # As if one of its two rows had been lost before it was deleted.
+    client.command(
+        f"DELETE FROM audit.access_log WHERE envoy_node = '{node}' AND batch_row = 1",
+        settings={"mutations_sync": 2},
+    )
+    segment.write_bytes(spare)
+    fill(ledger.spool, (origin(node=node), paths("/sound")))
+
+    with ledger:
+        wait_until(lambda: ledger.waiting() == 1, "the sound segment to go")
+        wait_until(lambda: bool(ledger.status["last_error"]), "an alarm")
+        assert "1 of its 2 rows" in ledger.status["last_error"]
+        assert 0 == ledger.stop()
+
+    assert segment.exists()
+    assert Counter({"/odd/1": 1, "/sound": 1}) == rows(client, node)
+
+
+def test_a_segment_that_is_damaged_gives_what_is_whole(
+    ledger: LedgerProcess, client: Client, node: str
+) -> None:
+    fill(ledger.spool, *((origin(node=node), paths(f"/{number}")) for number in range(3)))
+    (segment,) = ledger.spool.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[data.index(b"/1")] ^= 1
+    segment.write_bytes(data)
+
+    with ledger:
+        ledger.drained()
+
+    assert Counter({"/0": 1, "/2": 1}) == rows(client, node)
+    kept = [file for file in ledger.quarantine.iterdir() if b".1" in file.read_bytes()]
+    assert 1 == len(kept)
+    assert 0o600 == kept[0].stat().st_mode & 0o777
+
+
+def test_a_batch_does_not_go_over_midnight(ledger: LedgerProcess, client: Client, node: str) -> None:
+    midnight = time.time_ns() // MIDNIGHT_NS * MIDNIGHT_NS
+    fill(
+        ledger.spool,
+        (origin(node=node, received_at=midnight - 1_000), paths("/before")),
+        (origin(node=node, received_at=midnight), paths("/after")),
+    )
+
+    with ledger:
+        ledger.drained()
+
+    found = f"SELECT toDate(received_at)::String AS day, count()::UInt8 AS n, uniqExact(batch)::UInt8 AS b FROM audit.access_log WHERE envoy_node = '{node}' GROUP BY day ORDER BY day"
+    days = select(client, found)
+    assert [(1, 1), (1, 1)] == [(day["n"], day["b"]) for day in days]
+
+
+def test_a_second_writer_on_the_same_home_is_refused(ledger: LedgerProcess) -> None:
+    with ledger:
+        wait_until(lambda: bool(ledger.status), "the first one")
+        second = subprocess.run(ledger.command, check=False, capture_output=True, text=True, timeout=60)
+
+    assert (2, "") == (second.returncode, second.stdout)
+    assert "writes this home's ledger already" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_check_validates_and_exits(ledger: LedgerProcess, tmp_path: Path) -> None:
+    fine = subprocess.run(
+        [*ledger.command, "--check"], check=False, capture_output=True, text=True, timeout=60
+    )
+    ledger.config.write_text('{"ledger": {"poll": 1}}')
+    wrong = subprocess.run(
+        [*ledger.command, "--check"], check=False, capture_output=True, text=True, timeout=60
+    )
+
+    assert (0, "", "") == (fine.returncode, fine.stdout, fine.stderr)
+    assert 2 == wrong.returncode
+    assert "ledger.poll: no such setting" in wrong.stderr
+    # Nothing was started, nothing was made.
+    assert not (tmp_path / "home" / "run").exists()
