@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _FINDINGS = 1
 _UNUSABLE = 2
+_GRACE_SECONDS = 1.0
 
 
 @click.command()
@@ -113,7 +114,8 @@ async def _answer(
     await _follow(store, health, extauthz.reload_seconds, stop)
     log.info("stopping", drain_seconds=extauthz.drain_seconds)
     await health.set(serving=False)
-    await server.stop(extauthz.drain_seconds)
+    await gate.quiet(extauthz.drain_seconds)
+    await server.stop(_GRACE_SECONDS)
 
 
 async def _follow(store: PolicyStore, health: Health, seconds: float, stop: asyncio.Event) -> None:

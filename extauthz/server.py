@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import grpc
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 METHOD = "Check"
+# Envoy takes an unhealthy server out of use within its health check's interval, and asks no more.
+QUIET_SECONDS = 0.5
 
 
 class Gate:
@@ -27,9 +30,11 @@ class Gate:
         self._checker = checker
         self._max_concurrent = max_concurrent
         self._inside = 0
+        self._asked_at = -QUIET_SECONDS
 
     async def check(self, message: bytes, context: Context) -> bytes:
         """One Check, answered: never an RPC error, which would leave Envoy without reason and id."""
+        self._asked_at = time.monotonic()
         if self._inside >= self._max_concurrent:
             return self._checker.refuse(
                 ReasonCode.OVERLOADED, f"more than {self._max_concurrent} Checks at a time"
@@ -45,6 +50,16 @@ class Gate:
             return self._checker.check(message)
         finally:
             self._inside -= 1
+
+    async def quiet(self, seconds: float) -> None:
+        """Return when no Check has come for QUIET_SECONDS, or after so many seconds.
+
+        A server that stops cancels the Checks that it has received but not begun: it stops when
+        there are none.
+        """
+        deadline = time.monotonic() + seconds
+        while (now := time.monotonic()) < deadline and now < self._asked_at + QUIET_SECONDS:  # noqa: ASYNC110 - silence is no event
+            await asyncio.sleep(min(deadline, self._asked_at + QUIET_SECONDS) - now)
 
 
 def _expired(remaining: float | None) -> bool:

@@ -128,7 +128,7 @@ class Engine:
                 break
         # Casbin evaluates the matcher once over empty fields when there is no rule; here none denies.
         allowed = bool(self.rules) and rule_of_effects.allowed(effects)
-        return _verdict(allowed, last)
+        return _verdict(allowed, last, self.model.effect)
 
 
 def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine | None, tuple[Finding, ...]]:
@@ -190,10 +190,13 @@ def _rule(row: Row, model: Model) -> Rule:
     )
 
 
-def _verdict(allowed: bool, rule: Rule | None) -> Verdict:
+def _verdict(allowed: bool, rule: Rule | None, effect: str) -> Verdict:
+    """A verdict names the rule that decided; Casbin also names a deny that its effect never looked at."""
     if allowed:
         reason: Reason = "rule_allow"
-    elif rule is not None and rule.effect == reference.EFFECT_OF["deny"]:
+    elif (
+        rule is not None and rule.effect == reference.EFFECT_OF["deny"] and effect != reference.ALLOW_OVERRIDE
+    ):
         reason = "rule_deny"
     else:
         return Verdict(allowed=False, reason_code="no_matching_rule")

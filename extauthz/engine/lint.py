@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
 from extauthz.engine.clause import PATTERNS, Clause, clauses
+from extauthz.engine.finding import errors
 from extauthz.engine.roles import RoleGraph
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _arity(row: Row, wanted: int, model: Model, report: Report) -> bool:
 
 
 def _check_rules(rules: Sequence[Row], model: Model, report: Report) -> None:
-    if not rules:
+    if not rules and not errors(report.findings):
         _check_empty(model, report)
     used = clauses(model)
     for row in rules:
@@ -63,7 +64,9 @@ def _check_rules(rules: Sequence[Row], model: Model, report: Report) -> None:
         _check_priority(row, model, report)
         _check_patterns(row, used, model, report)
         _check_subject(row, used, model, report)
-    _check_denied_folders(rules, used, model, report)
+    if not errors(report.findings):
+        # Patterns that cannot be read cannot be compared either.
+        _check_denied_folders(rules, used, model, report)
 
 
 def _check_empty(model: Model, report: Report) -> None:

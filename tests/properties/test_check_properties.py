@@ -1,0 +1,211 @@
+"""Whatever comes as a Check, the answer is one: never empty, never an accidental allow, never an exception."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+from check_requests import JWT, allows, check_request, parsed, token
+from hypothesis import example, given
+from hypothesis import strategies as st
+from policy_texts import SAMPLE
+
+from access import ReasonCode, readings, split
+from extauthz import wire
+from extauthz.check import Checker
+from extauthz.decide import Rules, Snapshot
+from extauthz.engine import Engine
+from extauthz.settings import Issuer
+from protos.gen import ext_authz_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from extauthz.engine import Verdict
+
+ATTRIBUTES = ("subject", "service", "resource", "action")
+METADATA = frozenset(
+    [
+        "decision_id",
+        "effect",
+        "reason_code",
+        "reason",
+        "subject",
+        "roles",
+        "auth_method",
+        "auth_issuer",
+        "service",
+        "action",
+        "resource",
+        "rule",
+        "rule_line",
+        "policy_version",
+        "config_version",
+        "decide_us",
+    ]
+)
+
+
+class Watched:
+    """An engine that remembers whether it allowed anything."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.version = engine.version
+        self.asked: list[tuple[tuple[str, ...], bool]] = []
+
+    def enforce(self, *values: str, roles: Sequence[str] = ()) -> Verdict:
+        verdict = self._engine.enforce(*values, roles=roles)
+        self.asked.append((values, verdict.allowed))
+        return verdict
+
+
+SAMPLE_ENGINE = Engine.from_files(SAMPLE / "model.conf", SAMPLE / "policy.csv", ATTRIBUTES)
+
+
+def answered(message: bytes) -> tuple[bytes, Watched]:
+    watched: Any = Watched(SAMPLE_ENGINE)
+    issuers = (Issuer(name="demo", roles=("*",)), Issuer(name="corp", subject="corp:{sub}"))
+    checker = Checker(
+        issuers, Rules(ATTRIBUTES), lambda: Snapshot(watched), lambda *_: None, structlog.get_logger()
+    )
+    return checker.check(message), watched
+
+
+def assert_sound(answer: bytes, watched: Watched) -> None:
+    response = parsed(answer)
+    fields = dict(response.dynamic_metadata.items())
+    kind = response.WhichOneof("http_response")
+    allowed = bool(watched.asked) and all(allows_ for _, allows_ in watched.asked)
+
+    assert set(fields) == METADATA
+    assert all(isinstance(value, str) for value in fields.values())
+    assert allowed == (kind == "ok_response") == (response.status.code == 0)
+    assert fields["effect"] == ("allow" if allowed else "deny")
+    assert fields["reason_code"] in set(ReasonCode)
+    if kind == "ok_response":
+        sent = {option.header.key: option.header.value for option in response.ok_response.headers}
+        assert sent["x-subject"] == fields["subject"] != ""
+    else:
+        denied = response.denied_response if kind == "denied_response" else response.error_response
+        assert denied.status.code in {400, 401, 403, 503}
+        assert json.loads(denied.body)["decision_id"] == fields["decision_id"]
+
+
+@given(st.binary(max_size=300))
+@example(b"")
+def test_any_bytes_get_a_sound_answer_that_allows_nothing(message: bytes) -> None:
+    answer, watched = answered(message)
+
+    assert_sound(answer, watched)
+    assert not allows(answer)
+
+
+@given(st.data())
+def test_a_damaged_check_request_gets_a_sound_answer(data: st.DataObject) -> None:
+    message = bytearray(check_request(headers=[("authorization", b"Bearer x")]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(message)))
+
+    assert_sound(*answered(bytes(message)))
+    assert_sound(*answered(bytes(message[:cut])))
+
+
+SUBJECTS = st.sampled_from(["alice", "bob", "carol", "dave", "", "*", "anonymous", "role:admin"]) | st.text(
+    max_size=6
+)
+PATHS = st.sampled_from(
+    [
+        "/orders",
+        "/orders/1",
+        "/orders/health",
+        "/orders/1/payment",
+        "/admin",
+        "/billing/x",
+        "/orders/%40",
+        "/a;b",
+        "",
+    ]
+) | st.text(max_size=8).map(lambda text: "/" + text)
+METHODS = st.sampled_from(["GET", "POST", "DELETE", "get", "", "GET "])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+PAYLOADS = st.fixed_dictionaries(
+    {"sub": SUBJECTS | JSON}, optional={"roles": st.lists(st.text(max_size=4)) | JSON}
+)
+TOKENS = st.dictionaries(
+    st.sampled_from(["demo", "corp", "other", "demo.failed", "corp.failed"]), PAYLOADS | JSON, max_size=3
+)
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from(["authorization", ":authority", "host", ":path", "x-subject"]), st.binary(max_size=12)
+    ),
+    max_size=3,
+)
+
+
+@given(
+    path=PATHS,
+    method=METHODS,
+    tokens=TOKENS,
+    service=st.sampled_from(["orders", "admin", "", None]),
+    headers=HEADERS,
+)
+def test_any_check_request_gets_a_sound_answer(
+    path: str, method: str, tokens: dict[str, Any], service: str | None, headers: list[tuple[str, bytes]]
+) -> None:
+    message = check_request(path, method=method, tokens=tokens, service=service, headers=headers)
+
+    assert_sound(*answered(message))
+
+
+@given(path=PATHS, subject=SUBJECTS)
+def test_what_is_allowed_is_what_the_engine_was_asked_about(path: str, subject: str) -> None:
+    answer, watched = answered(check_request(path, tokens=token(subject)))
+    if allows(answer):
+        resource = parsed(answer).dynamic_metadata["resource"]
+        expected = [(subject, "orders", reading, "GET") for reading in readings(split(path).path)]
+
+        assert resource == split(path).path
+        assert expected == [values for values, _ in watched.asked]
+
+
+@given(st.text(max_size=10))
+def test_a_client_cannot_speak_for_envoy(text: str) -> None:
+    """What a client controls (headers, path, query) never becomes a subject."""
+    request = ext_authz_pb2.CheckRequest.FromString(
+        check_request(tokens={}, headers=[("x-subject", b"alice"), (JWT, b"alice"), ("demo", text.encode())])
+    )
+    request.attributes.context_extensions["subject"] = "alice"
+    request.attributes.source.principal = "spiffe://evil/alice"
+
+    answer, watched = answered(request.SerializeToString())
+
+    assert {values[0] for values, _ in watched.asked} == {"anonymous"}
+    assert not allows(answer)
+
+
+@pytest.mark.parametrize("code", list(ReasonCode))
+def test_no_reason_gives_an_empty_answer(code: ReasonCode) -> None:
+    checker = Checker((), Rules(ATTRIBUTES), lambda: Snapshot(None), lambda *_: None, structlog.get_logger())
+    if code is ReasonCode.RULE_ALLOW:
+        return
+
+    answer = checker.refuse(code, "x")
+
+    assert not allows(answer)
+
+
+def test_answers_are_built_in_one_place() -> None:
+    """Structural: only wire._sealed serialises a CheckResponse, so that no other can be sent."""
+    source = wire.__loader__.get_source("extauthz.wire")  # type: ignore[union-attr]
+
+    assert len(re.findall(r"SerializeToString", source)) == 1
+    assert "SerializeToString" in source[source.index("def _sealed") : source.index("def _headers")]

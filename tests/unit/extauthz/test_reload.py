@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+from check_requests import allows, check_request
+from policy_texts import SAMPLE
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from access import ReasonCode
+from extauthz import reload
+from extauthz.check import Checker
+from extauthz.decide import Rules
+from extauthz.metrics import Metrics
+from extauthz.reload import PolicyStore
+from extauthz.settings import Issuer
+from spool import SpoolError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from extauthz.engine import Source
+
+ATTRIBUTES = ("subject", "service", "resource", "action")
+GOOD = "p, alice, orders, /orders/:id, GET, allow\n"
+BETTER = "p, alice, orders, /orders/:id, GET, deny\n"
+BAD = "p, alice, orders\n"
+
+
+class Recorder:
+    """A journal that remembers, and fails while `broken`."""
+
+    def __init__(self) -> None:
+        self.recorded: list[str] = []
+        self.broken = False
+
+    def record(self, source: Source) -> None:
+        if self.broken:
+            raise SpoolError("the disk is full")
+        self.recorded.append(source.version)
+
+
+class Bench:
+    """A policy store over files in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.policy = folder / "policy.csv"
+        self.model = folder / "model.conf"
+        self.model.write_bytes((SAMPLE / "model.conf").read_bytes())
+        self.journal = Recorder()
+        self.registry = CollectorRegistry()
+        self.store = PolicyStore(
+            (self.model, self.policy),
+            ATTRIBUTES,
+            self.journal,
+            Metrics(self.registry),
+            structlog.get_logger(),
+        )
+
+    async def put(self, text: str) -> None:
+        """Replace the policy as a careful editor does, and have it looked at."""
+        beside = self.policy.with_suffix(".new")
+        beside.write_text(text)
+        beside.rename(self.policy)
+        await self.store.refresh()
+
+    def count(self, result: str) -> float | None:
+        return self.registry.get_sample_value("gateledger_policy_reloads_total", {"result": result})
+
+    @property
+    def version(self) -> str | None:
+        engine = self.store.snapshot().engine
+        return engine.version if engine else None
+
+    @property
+    def allowed(self) -> bool:
+        checker = Checker(
+            (Issuer(name="demo"),),
+            Rules(ATTRIBUTES),
+            self.store.snapshot,
+            lambda *_: None,
+            structlog.get_logger(),
+        )
+        return allows(checker.check(check_request()))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(reload, "SETTLE_SECONDS", 0.001)
+    return Bench(tmp_path)
+
+
+async def test_before_the_first_policy_nothing_is_decided(bench: Bench) -> None:
+    await bench.store.refresh()
+
+    assert bench.store.snapshot().engine is None
+    assert bench.store.snapshot().unavailable is ReasonCode.POLICY_UNAVAILABLE
+    assert "unreadable" in str(bench.store.detail())
+
+
+async def test_a_policy_is_recorded_before_it_decides(bench: Bench) -> None:
+    await bench.put(GOOD)
+
+    assert bench.allowed
+    assert bench.journal.recorded == [bench.version]
+    assert bench.count("loaded") == 1
+    assert bench.registry.get_sample_value("gateledger_policy_info", {"version": bench.version or ""}) == 1
+
+
+async def test_a_new_policy_takes_the_place_of_the_old_one(bench: Bench) -> None:
+    await bench.put(GOOD)
+    before = bench.version
+    await bench.put(BETTER)
+
+    assert not bench.allowed
+    assert bench.journal.recorded == [before, bench.version]
+    assert bench.registry.get_sample_value("gateledger_policy_info", {"version": before or ""}) is None
+
+
+async def test_a_bad_policy_leaves_the_last_good_one(bench: Bench) -> None:
+    await bench.put(GOOD)
+    before = bench.version
+    with capture_logs() as logs:
+        await bench.put(BAD)
+        await bench.store.refresh()
+
+    assert bench.allowed
+    assert before == bench.version
+    assert bench.count("refused") == 1
+    assert [entry["event"] for entry in logs] == ["policy refused"]
+    assert "policy.csv:1: error[arity]" in str(bench.store.detail()["refused"])
+
+
+async def test_a_policy_that_becomes_good_again_clears_the_refusal(bench: Bench) -> None:
+    await bench.put(GOOD)
+    await bench.put(BAD)
+    await bench.put(GOOD)
+
+    assert bench.store.detail()["refused"] is None
+    assert bench.count("loaded") == 1
+
+
+async def test_a_policy_that_is_taken_away_leaves_the_last_good_one(bench: Bench) -> None:
+    await bench.put(GOOD)
+    bench.policy.unlink()
+    await bench.store.refresh()
+
+    assert bench.allowed
+    assert bench.count("refused") == 1
+
+
+async def test_a_model_counts_as_much_as_a_policy(bench: Bench) -> None:
+    await bench.put(GOOD)
+    before = bench.version
+    bench.model.write_text(bench.model.read_text() + "# another word\n")
+    await bench.store.refresh()
+
+    assert before != bench.version
+    assert bench.count("loaded") == 2
+
+
+async def test_a_linked_directory_that_is_swapped_is_seen(bench: Bench, tmp_path: Path) -> None:
+    """As a ConfigMap does: policy.csv → ..data/policy.csv, ..data → a directory of the version."""
+    for name, text in (("v1", GOOD), ("v2", BETTER)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "policy.csv").write_text(text)
+    (tmp_path / "..data").symlink_to("v1")
+    bench.policy.symlink_to("..data/policy.csv")
+    await bench.store.refresh()
+    allowed_before = bench.allowed
+    (tmp_path / "..new").symlink_to("v2")
+    (tmp_path / "..new").rename(tmp_path / "..data")
+    await bench.store.refresh()
+
+    assert allowed_before
+    assert not bench.allowed
+
+
+async def test_a_file_that_is_still_written_is_not_taken(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.put(GOOD)
+    whole = BETTER * 2
+    pieces = iter([whole[: len(BETTER)], whole])
+    real = reload.read
+
+    def growing(*paths: Path) -> Source:
+        bench.policy.write_text(next(pieces, whole))
+        return real(*paths)
+
+    monkeypatch.setattr(reload, "read", growing)
+    bench.policy.touch()
+    await bench.store.refresh()
+
+    engine = bench.store.snapshot().engine
+    assert engine is not None
+    assert len(engine.rules) == 2
+    assert len(bench.journal.recorded) == 2
+
+
+async def test_a_policy_that_cannot_be_recorded_is_not_swapped_in(bench: Bench) -> None:
+    await bench.put(GOOD)
+    before = bench.version
+    bench.journal.broken = True
+    with capture_logs() as logs:
+        await bench.put(BETTER)
+        await bench.store.refresh()
+
+    assert bench.allowed
+    assert before == bench.version
+    assert bench.count("not_journaled") == 1
+    assert [entry["event"] for entry in logs] == ["policy not swapped in, it cannot be recorded"]
+
+    bench.journal.broken = False
+    await bench.store.refresh()
+
+    assert not bench.allowed
+
+
+async def test_a_first_policy_that_cannot_be_recorded_lets_nobody_in(bench: Bench) -> None:
+    bench.journal.broken = True
+    await bench.put(GOOD)
+
+    assert not bench.allowed
+    assert bench.store.snapshot().unavailable is ReasonCode.AUDIT_UNAVAILABLE
+
+    bench.journal.broken = False
+    await bench.store.refresh()
+
+    assert bench.allowed
+
+
+async def test_a_loader_that_breaks_leaves_the_last_good_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.put(GOOD)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(reload.Engine, "from_source", broken)
+    await bench.put(BETTER)
+
+    assert bench.allowed
+    assert "error[defect]" in str(bench.store.detail()["refused"])
+
+
+async def test_files_that_did_not_change_are_not_read_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.put(GOOD)
+    monkeypatch.setattr(reload, "read", None)
+
+    await bench.store.refresh()
+
+    assert bench.allowed
+
+
+async def test_the_same_text_in_a_new_file_changes_nothing(bench: Bench) -> None:
+    await bench.put(GOOD)
+    await bench.put(GOOD)
+    os.utime(bench.policy, (0, 0))
+    await bench.store.refresh()
+
+    assert len(bench.journal.recorded) == 1
