@@ -1,0 +1,80 @@
+"""`gateledger db …`: the ledger's schema on the configured ClickHouse."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+import click
+from clickhouse_connect.driver.exceptions import Error as ClickHouseError
+
+from gateledger.cli.options import Unusable, common, format_option
+from gateledger.cli.output import emit
+from ledger import migrate as schema
+from service import clickhouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clickhouse_connect.driver.client import Client
+
+    from gateledger.settings import Settings
+
+
+@click.group()
+def db() -> None:
+    """The ledger's schema on the configured ClickHouse."""
+
+
+@db.command()
+@common
+def migrate(settings: Settings) -> None:
+    """Apply what is pending. `up` and the ledger's writer do the same when they start."""
+    with _writer(settings) as client:
+        applied = schema.migrate(client)
+    for name in applied:
+        click.echo(f"applied {name}")
+    if not applied:
+        click.echo("nothing to apply: the schema is up to date")
+
+
+@db.command()
+@format_option
+@common
+def status(settings: Settings, format_: str) -> None:
+    """Which schema files are applied. Exit code 1 unless all are, unchanged."""
+    with _writer(settings) as client:
+        found = schema.status(client)
+    emit(
+        ("name", "state", "applied_at"), [(each.name, each.state, each.applied_at) for each in found], format_
+    )
+    if any(each.state != "applied" for each in found):
+        raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def _writer(settings: Settings) -> Iterator[Client]:
+    """A client with the right to write. Everything that goes wrong is Unusable."""
+    at = settings.clickhouse
+    # What the driver warns of is said once, below.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    try:
+        client = clickhouse.connect(at, at.writer_user, at.writer_password_file)
+        try:
+            yield client
+        finally:
+            client.close()
+    except schema.MigrationError as error:
+        raise Unusable(f"{at.url}: {error}") from error
+    except OSError as error:
+        raise Unusable(
+            f"{error.filename or at.url}: {error.strerror or error}; the writer's password is in the file "
+            "that clickhouse.writer_password_file names (`gateledger up` makes it for the embedded ClickHouse)"
+        ) from error
+    except ClickHouseError as error:
+        text = " ".join(str(error).split())[:500]
+        raise Unusable(
+            f"{at.url}, as user {at.writer_user}: {text}; is ClickHouse up there, "
+            "and are clickhouse.url and the writer's credentials right?"
+        ) from error
