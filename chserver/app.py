@@ -108,7 +108,7 @@ class Service:
             **self._headers(call.query_id),
             **length,
             "Content-Type": _MEDIA_TYPES.get(answer.form, "text/plain; charset=UTF-8"),
-            "X-ClickHouse-Format": answer.form,
+            **({"X-ClickHouse-Format": answer.form} if answer.form else {}),
             "X-ClickHouse-Summary": summary(answer.outcome, size),
         }
         return StreamingResponse(_pieces(rows, encoding), headers=headers)

@@ -49,7 +49,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The format of the rows, and what they cost."""
+    """The format of the rows ("" for a statement that gives none), and what they cost."""
 
     form: str
     outcome: Outcome
@@ -130,7 +130,8 @@ def _form(tree: Tree) -> str:
 def _plain(session: Session, query: Query, statement: str, rows: IO[bytes]) -> Answer:
     outcome = session.execute(statement, query.call.default_format, query.call.params)
     rows.write(outcome.data)
-    return Answer(query.call.default_format, outcome)
+    # Clients tell by the format whether a statement can give rows at all.
+    return Answer(query.call.default_format if outcome.data else "", outcome)
 
 
 def _insert(session: Session, query: Query, tree: Tree) -> str:

@@ -1,0 +1,180 @@
+"""A reader's cost is bounded, and the writer does not feel it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from chserver_http import READER, Reply, request, writer
+
+if TYPE_CHECKING:
+    from chserver_process import ChServerProcess
+
+MIB = 1 << 20
+DEADLINE_SECONDS = 30
+# Longer than a reader's two seconds, on any machine.
+HEAVY = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
+
+
+def running(server: ChServerProcess, text: str) -> int:
+    sql = f"SELECT count() FROM system.processes WHERE query LIKE '%{text}%' AND query NOT LIKE '%processes%'"
+    return int(request(server, sql, headers=writer(server)).text)
+
+
+def wait_until_running(server: ChServerProcess, text: str, count: int) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while running(server, text) != count:
+        assert time.monotonic() < deadline, f"{text} did not come to run {count} times"
+        time.sleep(0.02)
+
+
+def open_files(server: ChServerProcess) -> list[str]:
+    """Files that are open and have no name any more: bodies and answers."""
+    folder = f"/proc/{server.pid}/fd"
+    names = []
+    for number in os.listdir(folder):  # noqa: PTH208 - a folder whose entries come and go
+        try:
+            names.append(os.readlink(f"{folder}/{number}"))  # noqa: PTH115
+        except FileNotFoundError:
+            continue
+    return [name for name in names if "/tmp/#" in name or name.endswith("(deleted)")]
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        pytest.param(HEAVY, 159, id="time"),
+        pytest.param("SELECT groupArray(number) FROM numbers(1000000000)", 241, id="memory"),
+        pytest.param("SELECT number FROM numbers(100000000) FORMAT Native", 396, id="bytes of the result"),
+        pytest.param(
+            f"SELECT number AS {'long_name' * 20} FROM numbers(400000) FORMAT JSONEachRow",
+            396,
+            id="bytes of the answer",
+        ),
+        pytest.param(
+            "SELECT toUInt8(number) AS x FROM numbers(4000000) FORMAT JSON", 396, id="a format that swells"
+        ),
+    ],
+)
+def test_a_query_that_is_too_big_is_told_so(server: ChServerProcess, sql: str, code: int) -> None:
+    reply = request(server, sql)
+
+    assert str(code) == reply.headers["x-clickhouse-exception-code"], reply.text
+    assert reply.status >= 400
+    assert 200 == request(server, "SELECT 1", headers=writer(server)).status
+
+
+def test_the_writer_goes_on_while_readers_fill_their_lane_and_more_are_turned_away(
+    server: ChServerProcess,
+) -> None:
+    text = "sipHash64(number + 1)"
+    with ThreadPoolExecutor(4) as pool:
+        # Two run, two wait: the settings of the fixture.
+        jobs = [pool.submit(request, server, HEAVY.replace("sipHash64(number)", text)) for _ in range(2)]
+        wait_until_running(server, text, 2)
+        jobs += [pool.submit(request, server, "SELECT 42") for _ in range(2)]
+
+        refused = _until_refused(server)
+        written = request(server, "1\n", headers=writer(server), query="INSERT INTO audit.t2 FORMAT TSV")
+        ping = request(server, path="/ping", method="GET")
+        still = running(server, text)
+        replies = [job.result() for job in jobs]
+
+    assert (503, "202") == (refused.status, refused.headers["x-clickhouse-exception-code"])
+    assert (200, 200) == (written.status, ping.status)
+    assert 2 == still
+    assert ["159", "159"] == [reply.headers["x-clickhouse-exception-code"] for reply in replies[:2]]
+    assert ["42\n", "42\n"] == [reply.text for reply in replies[2:]]
+
+
+def _until_refused(server: ChServerProcess) -> Reply:
+    """Ask until both waiting places are taken, which the last two jobs do by and by."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.2)
+        try:
+            connection.request("POST", "/", body=b"SELECT 1", headers=dict(READER))
+            answer = connection.getresponse()
+            return Reply(
+                answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+            )
+        except TimeoutError:
+            continue
+        finally:
+            connection.close()
+    raise AssertionError("no reader was turned away")
+
+
+def test_a_large_insert_costs_little_memory(server: ChServerProcess) -> None:
+    process = psutil.Process(server.pid)
+    mine = writer(server)
+    request(server, "CREATE TABLE audit.big (s String) ENGINE = MergeTree ORDER BY tuple()", headers=mine)
+    request(server, "x\n" * 1000, headers=mine, query="INSERT INTO audit.big FORMAT TSV")
+    body = (b"y" * 99 + b"\n") * 520_000
+    highest, done = [process.memory_info().rss], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            highest.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    # To nowhere: what the table's own buffers take is the engine's affair.
+    reply = request(server, body, headers=mine, query="INSERT INTO FUNCTION null('s String') FORMAT TSV")
+    done.set()
+    watcher.join()
+
+    assert len(body) > 49 * MIB
+    assert "520000" == json.loads(reply.headers["x-clickhouse-summary"])["written_rows"]
+    assert max(highest) - highest[0] < 200 * MIB
+
+
+def test_a_body_over_the_limit_is_refused(server: ChServerProcess) -> None:
+    mine = writer(server)
+
+    reply = request(server, bytes(81 * MIB), headers=mine, query="INSERT INTO audit.t2 FORMAT RowBinary")
+
+    assert (413, "307") == (reply.status, reply.headers["x-clickhouse-exception-code"])
+
+
+def test_a_readers_body_is_short(server: ChServerProcess) -> None:
+    reply = request(server, b"SELECT '" + b"x" * (2 * MIB) + b"'")
+
+    assert 413 == reply.status
+
+
+def test_nothing_is_left_behind(server: ChServerProcess) -> None:
+    mine = writer(server)
+    for _ in range(20):
+        request(server, "1\n", headers=mine, query="INSERT INTO audit.t2 FORMAT TSV")
+        request(server, "not a number\n", headers=mine, query="INSERT INTO audit.t2 FORMAT TSV")
+        request(server, "SELECT * FROM audit.t")
+        request(server, "SELECT throwIf(x = 900) FROM audit.t")
+        request(server, "SELECT * FROM default.secret")
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(
+                b"POST /?user=auditor HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nSELECT 1"
+            )
+
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while open_files(server):
+        assert time.monotonic() < deadline, open_files(server)
+        time.sleep(0.05)
+    assert [] == [path.name for path in (server.home / "clickhouse" / "tmp").iterdir()]
+
+
+def test_files_of_the_engine_are_the_owners_alone(server: ChServerProcess) -> None:
+    data = server.home / "clickhouse"
+
+    open_ones = [path for path in data.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
+
+    assert [] == open_ones
+    assert 0o700 == data.stat().st_mode & 0o777
