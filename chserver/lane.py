@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from chserver.errors import TOO_MANY_SIMULTANEOUS_QUERIES, ClickHouseError
 
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[Result]):
+    """Work that was begun or queued. `result` is what to wait for."""
+
+    result: asyncio.Future[Result]
+    _thread: Future[Result]
+
+    def forget(self) -> bool:
+        """Give it up if it has not begun. The future of asyncio cannot tell: it would forget running work too."""
+        return self._thread.cancel()
 
 
 class Lane:
@@ -33,7 +46,7 @@ class Lane:
         """Wait until nothing runs or waits."""
         await self._idle.wait()
 
-    def start(self, work: Callable[[], Result]) -> asyncio.Future[Result]:
+    def start(self, work: Callable[[], Result]) -> Job[Result]:
         """Begin `work`, or queue it. Raises ClickHouseError when there is no place."""
         if self._taken >= self._places:
             raise ClickHouseError(
@@ -46,7 +59,7 @@ class Lane:
         self._idle.clear()
         # By the thread's own end: a request may be given up while its query still runs.
         job.add_done_callback(lambda _: _call(loop, self._leave))
-        return asyncio.wrap_future(job)
+        return Job(asyncio.wrap_future(job), job)
 
     def close(self) -> None:
         """Take no more work and forget what has not begun."""

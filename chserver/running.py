@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from chserver.engine import Engine
-    from chserver.lane import Lane
+    from chserver.lane import Job, Lane
 
 _LOOK_SECONDS = 0.25
 _MARK = "chserver "
@@ -41,7 +41,7 @@ class Running:
         work = partial(answer, self.engine, query, self.reading, rows)
         if query.role == "writer":
             # Finished even if nobody waits any more: a half-heard INSERT is still a whole one.
-            return await self.writers.start(work)
+            return await self.writers.start(work).result
         return await self._watched(self.readers.start(work), query.marker, rows, asyncio.create_task(gone()))
 
     async def stop_reading(self) -> None:
@@ -49,27 +49,27 @@ class Running:
         await asyncio.to_thread(self._kill, f"startsWith(Settings['log_comment'], {quoted(_MARK)})")
 
     async def _watched(
-        self, job: asyncio.Future[Answer], marker: str, rows: IO[bytes], gone: asyncio.Task[None]
+        self, job: Job[Answer], marker: str, rows: IO[bytes], gone: asyncio.Task[None]
     ) -> Answer:
         ended: ClickHouseError | None = None
-        either: set[asyncio.Future[Any]] = {job, gone}
+        either: set[asyncio.Future[Any]] = {job.result, gone}
         try:
-            while not job.done():
+            while not job.result.done():
                 await asyncio.wait(either, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                ended = ended or self._over(rows)
-                if gone.done():
-                    ended = ClickHouseError(QUERY_WAS_CANCELLED, "Query was cancelled: the client is gone")
-                if ended and not job.done() and not job.cancel():
-                    # Until it ends: a query cannot be found before it has begun.
+                ended = ended or (_left() if gone.done() else self._over(rows))
+                if ended and not job.forget() and not job.result.done():
+                    # Once more in each round: a query cannot be found before it has begun.
                     await asyncio.to_thread(self._kill, f"Settings['log_comment'] = {quoted(marker)}")
-                    await asyncio.wait({job}, timeout=_LOOK_SECONDS)
+                    await asyncio.wait({job.result}, timeout=_LOOK_SECONDS)
             ended = ended or self._over(rows)
         finally:
             gone.cancel()
         if ended:
-            job.cancelled() or job.exception()
+            if not job.result.cancelled():
+                # Looked at, or asyncio would log it as forgotten.
+                job.result.exception()
             raise ended
-        return job.result()
+        return await job.result
 
     def _over(self, rows: IO[bytes]) -> ClickHouseError | None:
         size = os.fstat(rows.fileno()).st_size
@@ -84,6 +84,10 @@ class Running:
     def _kill(self, where: str) -> None:
         with self.engine.session() as session:
             session.execute(f"KILL QUERY WHERE {where} ASYNC")
+
+
+def _left() -> ClickHouseError:
+    return ClickHouseError(QUERY_WAS_CANCELLED, "Query was cancelled: the client is gone")
 
 
 def marker() -> str:

@@ -111,7 +111,7 @@ def test_a_readers_query_ends_with_its_client_and_a_writers_does_not(tmp_path: P
         request(
             server, "CREATE TABLE default.t (x UInt64) ENGINE = MergeTree ORDER BY x", headers=writer(server)
         )
-        slow = b"INSERT INTO default.t SELECT sum(sipHash64(number)) FROM numbers(300000000)"
+        slow = b"INSERT INTO default.t SELECT sum(sipHash64(number)) FROM numbers(100000000)"
         head = b"POST /?user=gateledger&password=%b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(head % (server.password.encode(), len(slow)) + slow)

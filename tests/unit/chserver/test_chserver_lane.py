@@ -13,7 +13,7 @@ from chserver.lane import Lane
 
 async def test_more_than_may_wait_are_refused_and_places_come_free() -> None:
     lane, go = Lane("t", 1, 1), threading.Event()
-    first, second = lane.start(go.wait), lane.start(lambda: "second")
+    first, second = lane.start(go.wait).result, lane.start(lambda: "second").result
 
     with pytest.raises(ClickHouseError) as caught:
         lane.start(lambda: None)
@@ -23,7 +23,7 @@ async def test_more_than_may_wait_are_refused_and_places_come_free() -> None:
 
     assert (202, 503) == (caught.value.code, caught.value.status)
     assert 0 == lane.taken
-    assert "third" == await lane.start(lambda: "third")
+    assert "third" == await lane.start(lambda: "third").result
     lane.close()
 
 
@@ -31,7 +31,7 @@ async def test_an_error_of_the_work_is_the_callers() -> None:
     lane = Lane("t", 1, 0)
 
     with pytest.raises(ZeroDivisionError):
-        await lane.start(lambda: 1 / 0)
+        await lane.start(lambda: 1 / 0).result
     await lane.idle()
     lane.close()
 
@@ -45,9 +45,11 @@ async def test_a_place_is_taken_until_the_thread_ends_not_until_the_caller_gives
 
     job = lane.start(work)
     await asyncio.to_thread(running.wait)
-    job.cancel()
-    await asyncio.sleep(0)
+    waiting = lane.start(lambda: None)
 
+    assert (False, True) == (job.forget(), waiting.forget())
+    job.result.cancel()
+    await asyncio.wait({job.result, waiting.result})
     assert 1 == lane.taken
     go.set()
     await lane.idle()
