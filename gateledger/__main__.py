@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateledger.cli.audit import audit
+from gateledger.cli.db import db
 from gateledger.cli.demo import demo
 from gateledger.cli.envoy import envoy
 from gateledger.cli.policy import policy
@@ -25,7 +26,7 @@ def main() -> None:
     """
 
 
-for command in (up, demo, status, token, policy, audit, envoy):
+for command in (up, demo, status, token, policy, audit, db, envoy):
     main.add_command(command)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -128,14 +131,24 @@ def _report(sentence: str) -> None:
 
 def _welcome(stack: Stack) -> None:
     settings = stack.settings
-    home = f" --home {settings.home}" if settings.home.name != ".gateledger" else ""
     click.echo("gateledger is ready")
     click.echo(f"  proxy       http://{settings.envoy.listen}")
     click.echo(f"  clickhouse  {settings.clickhouse.url}  (user auditor, read-only)")
     click.echo(f"  home        {settings.home}")
     if stack.demo:
-        click.echo("try")
-        click.echo(f"  TOKEN=$(gateledger token alice --role customer{home})")
+        command, home = (
+            _invocation(),
+            "" if settings.home.name == ".gateledger" else f" --home {settings.home}",
+        )
+        click.echo("try, in another terminal")
+        click.echo(f"  TOKEN=$({command} token alice --role customer{home})")
         click.echo(f'  curl -i -H "Authorization: Bearer $TOKEN" http://{settings.envoy.listen}/orders/1')
         click.echo(f'  curl -i -H "Authorization: Bearer $TOKEN" http://{settings.envoy.listen}/admin/users')
-        click.echo(f"  gateledger audit denied{home}")
+        click.echo(f"  {command} audit denied{home}")
+
+
+def _invocation() -> str:
+    """How the user can call gateledger from where they are."""
+    if shutil.which("gateledger"):
+        return "gateledger"
+    return os.path.relpath(sys.argv[0])
