@@ -126,7 +126,7 @@ class Engine:
             last = rule
             if rule_of_effects.decided(effects):
                 break
-        # Casbin evaluates the matcher once over empty fields when there is no rule; here none denies.
+        # Without a rule Casbin evaluates the matcher over empty fields and may allow; here that never allows.
         allowed = bool(self.rules) and rule_of_effects.allowed(effects)
         return _verdict(allowed, last, self.model.effect)
 

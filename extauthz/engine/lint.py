@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _PRIORITY = re.compile(r"[0-9]{1,18}")
 _FUNCTIONS = reference.matching_functions()
+# Patterns that are expressions whatever keyMatch function reads them; trying each is what loading costs.
+_PLAIN = re.compile(r"(?:/\*|[A-Za-z0-9_/.:~@=,%!&'-])*")
 _LITERAL = frozenset({"==", "g"})
 
 
@@ -105,6 +107,8 @@ def _check_patterns(row: Row, used: Sequence[Clause], model: Model, report: Repo
 
 
 def _problem(function: str, pattern: str) -> str:
+    if function == "keyMatch" or (function != "ipMatch" and _PLAIN.fullmatch(pattern)):
+        return ""
     try:
         if function == "ipMatch":
             ipaddress.ip_network(pattern, strict=False)
@@ -136,21 +140,25 @@ def _check_denied_folders(rules: Sequence[Row], used: Sequence[Clause], model: M
     denials = [row for row in rules if row.fields[model.effect_field] == "deny"]
     for clause in used:
         if clause.function in PATTERNS - {"ipMatch", "regexMatch"}:
-            _check_folders(denials, clause.function, model.policy.index(clause.policy), report)
+            _check_folders(denials, model.policy.index(clause.policy), report)
 
 
-def _check_folders(denials: Sequence[Row], function: str, field: int, report: Report) -> None:
-    beside: dict[tuple[str, ...], list[str]] = {}
+def _check_folders(denials: Sequence[Row], field: int, report: Report) -> None:
+    beside: dict[tuple[str, ...], set[str]] = {}
     for row in denials:
-        beside.setdefault(_others(row, field), []).append(row.fields[field])
+        beside.setdefault(_others(row, field), set()).add(row.fields[field])
     for row in denials:
         folder = row.fields[field].removesuffix("/*")
-        if folder in {"", row.fields[field]}:
-            continue
-        if not any(_FUNCTIONS[function](folder, pattern) for pattern in beside[_others(row, field)]):
+        if folder not in {"", row.fields[field]} and not beside[_others(row, field)] & _covering(folder):
             report.warning(
                 row.line, "folder", f"denies what is below {folder}, but not {folder} itself; deny that too"
             )
+
+
+def _covering(folder: str) -> set[str]:
+    """Patterns that match a folder: itself, and what stands for all below one of its parents."""
+    parents = folder.split("/")[:-1]
+    return {folder, "*", *("/".join(parents[: at + 1]) + "/*" for at in range(len(parents)))}
 
 
 def _others(row: Row, field: int) -> tuple[str, ...]:

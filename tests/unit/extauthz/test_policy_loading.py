@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
 from policy_texts import ALLOW_OVERRIDE, DENY_OVERRIDE, PRIORITY, SAMPLE, SUBJECT_PRIORITY, model_text, source
 
 from extauthz.engine import Engine, PolicyError, load, read
+from extauthz.engine.reference import matching_functions
 
 GOOD = "p, alice, /a, GET, allow\n"
 HTTP = ("subject", "resource", "action")
@@ -423,3 +425,34 @@ def test_the_version_names_model_and_policy_by_their_digests() -> None:
     digests = [hashlib.sha256(path.read_bytes()).digest() for path in (model, policy)]
 
     assert hashlib.sha256(digests[0] + digests[1]).hexdigest() == read(model, policy).version
+
+
+@pytest.mark.parametrize("function", ["keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5"])
+@pytest.mark.parametrize("pattern", ["/a/*", "/*/b", "/a/:id/x.y", "/a:b/*", "/~@=,%!&'-", "/", "*"])
+def test_patterns_that_are_taken_untried_are_expressions_to_casbin(function: str, pattern: str) -> None:
+    """`*` alone is no expression to some functions; those are the ones that say so."""
+    raises = False
+    try:
+        matching_functions()[function]("/", pattern)
+    except re.error:
+        raises = True
+    model = model_text(matcher=f"g(r.sub, p.sub) && {function}(r.obj, p.obj) && r.act == p.act")
+
+    assert raises == (load(source(f'p, a, "{pattern}", GET, allow\n', model))[0] is None)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "warned"),
+    [
+        pytest.param(["/x/y/*"], 1, id="alone"),
+        pytest.param(["/x/y/*", "/x/y"], 0, id="itself"),
+        pytest.param(["/x/y/*", "/x/*", "/x"], 0, id="all below its parent"),
+        pytest.param(["/x/y/*", "/*"], 0, id="everything"),
+        pytest.param(["/x/y/*", "*"], 0, id="everything, the short way"),
+        pytest.param(["/x/y/*", "/x/z"], 1, id="something else"),
+    ],
+)
+def test_a_denied_folder_is_covered_by_what_denies_it_too(patterns: list[str], warned: int) -> None:
+    policy = "".join(f"p, alice, {pattern}, GET, deny\n" for pattern in patterns)
+
+    assert warned == len([finding for finding in findings(policy) if "[folder]" in finding])

@@ -49,3 +49,10 @@ def test_the_way_to_a_role_is_the_shortest() -> None:
     assert held.path("alice", "role:d") == ("alice", "role:b", "role:d")
     assert held.path("alice", "alice") == ("alice",)
     assert held.path("alice", "role:z") == ()
+
+
+def test_nobody_else_has_the_request_roles_of_the_subject() -> None:
+    g = RequestRoles(RoleGraph.of(2, [("bob", "role:b")]), "alice", ("role:a",)).function()
+
+    assert g("alice", "role:a")
+    assert not g("bob", "role:a")
