@@ -16,6 +16,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ledger.framing import Framing, framing
 
@@ -27,17 +28,20 @@ if TYPE_CHECKING:
 _DAY_NS = 86_400 * 10**9
 # ClickHouse's DateTime64 ends there; a clock that says more is wrong.
 _MAX_NS = 2**63 - 1
+# alslog cuts names at 256 bytes; a longer one would not fit into a URL.
+_MAX_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How large a batch, and a load, may be: one INSERT of one block, so memory on both sides follows
-    these. `batches`: in one load; what they say of their rows travels in the URL.
+    these. `about_bytes`: what the batches of a load say of their rows, which travels in the URL, where
+    servers and proxies commonly take 64 KiB.
     """
 
     rows: int = 50_000
     bytes: int = 16 * 1024 * 1024
-    batches: int = 64
+    about_bytes: int = 24 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +245,15 @@ def loads(batches: Iterable[Batch], limits: Limits = Limits()) -> tuple[Load, ..
 
 def _fits(those: list[Batch], batch: Batch, limits: Limits) -> bool:
     return (
-        len(those) < limits.batches
+        sum(_about_bytes(each) for each in those) + _about_bytes(batch) <= limits.about_bytes
         and sum(each.rows for each in those) + batch.rows <= limits.rows
         and sum(len(each.payload) for each in those) + len(batch.payload) <= limits.bytes
     )
+
+
+def _about_bytes(batch: Batch) -> int:
+    """About what the batch adds to a URL."""
+    return len(quote(json.dumps([batch.id, batch.source.node, batch.source.log_name, batch.received_at])))
 
 
 def without(batch: Batch, gone: Iterable[range]) -> Batch:
@@ -276,7 +285,12 @@ def _origin(text: bytes) -> dict[str, Any]:
 
 
 def _source(origin: dict[str, Any]) -> Source:
-    return Source(str(origin.get("kind", "")), str(origin.get("node", "")), str(origin.get("log_name", "")))
+    return Source(*(_name(origin.get(key, "")) for key in ("kind", "node", "log_name")))
+
+
+def _name(said: object) -> str:
+    """A name that can be sent: cut, and without what UTF-8 cannot hold."""
+    return str(said)[:_MAX_NAME].encode("utf-8", "replace").decode()
 
 
 def _policy(origin: dict[str, Any], payload: bytes) -> Policy:

@@ -126,8 +126,11 @@ class Writer:
     def _drain(self, store: Store, segment: Segment) -> None:
         try:
             self._store_all(store, plan(segment.name, _items(segment)))
-        except (StuckError, SpoolError) as error:
-            self._hold(segment, str(error))
+        except (ClickHouseError, OSError, _StoppedError):
+            raise
+        except Exception as error:  # noqa: BLE001 - one segment, whatever it meets, must not stop the others
+            known = isinstance(error, StuckError | SpoolError)
+            self._hold(segment, str(error) if known else f"{type(error).__name__}: {error}")
             return
         segment.delete()
         if self._stuck.pop(segment.name, None) is not None:

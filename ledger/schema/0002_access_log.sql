@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS audit.access_log
     route_name                LowCardinality(String) COMMENT 'Name of Envoy''s route. Absent: empty',
     upstream_cluster          LowCardinality(String) COMMENT 'Envoy''s cluster that the request was routed to. Absent: empty',
     upstream_address          LowCardinality(String) COMMENT 'IP:PORT, [IPv6]:PORT or socket path of the upstream host. Empty: no upstream host was chosen',
-    subject                   String CODEC(ZSTD(1)) COMMENT 'Who, as verified; anonymous: no credentials came. Empty: extauthz did not decide',
+    subject                   String CODEC(ZSTD(1)) COMMENT 'Who, as verified; anonymous: no credentials came. Empty: credentials that nobody could verify, or extauthz did not decide',
     subject_roles             Array(String) CODEC(ZSTD(1)) COMMENT 'Roles that the credentials asserted, prefixed role:. Absent: []',
     auth_method               LowCardinality(String) COMMENT 'jwt, mtls, api_key or none. Empty: extauthz did not decide',
     auth_issuer               LowCardinality(String) COMMENT 'Who vouched for the subject. Absent: empty',

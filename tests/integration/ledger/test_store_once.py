@@ -13,7 +13,7 @@ from ledger_entries import batch_of, paths, select
 from ledger import digest, insert, register
 from ledger.errors import StuckError
 from ledger.framing import framing
-from ledger.plan import Batch, Load, Policy, Source, Unparsed
+from ledger.plan import Batch, Load, Policy, Source, Unparsed, loads
 from ledger.store import Done, Store
 from protos.gen import accesslog_pb2 as accesslog
 
@@ -57,6 +57,22 @@ def test_a_load_is_stored_and_booked(store: Store, client: Client) -> None:
     assert [("a", 0), ("a", 1), ("b", 0)] == [
         (row["envoy_node"], row["batch_row"]) for row in select(client, nodes)
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "name"), [pytest.param(300, "n", id="many"), pytest.param(20, 'é"\\' * 85, id="long names")]
+)
+def test_batches_of_a_whole_fleet_are_stored(store: Store, client: Client, count: int, name: str) -> None:
+    batches = [batch(f"/{number}", node=f"{name}{number}") for number in range(count)]
+
+    done = [store.load(load) for load in loads(batches)]
+
+    assert (count, count) == (sum(each.rows for each in done), sum(each.batches for each in done))
+    assert len(done) < count / 3
+    ids = ", ".join(f"'{each.id}'" for each in batches)
+    query = f"SELECT envoy_node, url_path FROM audit.access_log WHERE batch IN ({ids})"
+    found = client.query(f"{query} ORDER BY toUInt32(substring(url_path, 2))").result_rows
+    assert [(f"{name}{number}", f"/{number}") for number in range(count)] == found
 
 
 def test_what_is_there_already_is_not_sent_again(store: Store, client: Client, tmp_path: Path) -> None:

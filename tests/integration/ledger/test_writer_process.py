@@ -204,6 +204,16 @@ def test_a_segment_that_is_damaged_gives_what_is_whole(
     assert 0o600 == kept[0].stat().st_mode & 0o777
 
 
+def test_names_that_no_text_can_hold_stop_nothing(ledger: LedgerProcess, client: Client, node: str) -> None:
+    lone_surrogate = origin(node=node).replace(b'"edge"', rb'"\ud800\u0000x"')
+    fill(ledger.spool, (lone_surrogate, paths("/1")), (origin(node=node), paths("/2")))
+
+    with ledger:
+        ledger.drained()
+
+    assert Counter({"/1": 1, "/2": 1}) == rows(client, node)
+
+
 def test_a_batch_does_not_go_over_midnight(ledger: LedgerProcess, client: Client, node: str) -> None:
     midnight = time.time_ns() // MIDNIGHT_NS * MIDNIGHT_NS
     fill(

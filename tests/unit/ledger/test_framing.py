@@ -1,9 +1,13 @@
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from ledger.framing import framing, varint
 from protos.gen import als_pb2 as als
+
+# A busy machine is no failure.
+UNHURRIED = hypothesis_settings(deadline=None)
 
 HTTP = als.StreamAccessLogsMessage.HTTPAccessLogEntries
 
@@ -15,6 +19,7 @@ def entries(*paths: str) -> bytes:
     return message.SerializeToString()
 
 
+@UNHURRIED
 @given(st.lists(st.text(max_size=400), max_size=20))
 def test_every_entry_is_found_in_order(paths: list[str]) -> None:
     payload = entries(*paths)
@@ -27,6 +32,7 @@ def test_every_entry_is_found_in_order(paths: list[str]) -> None:
     ]
 
 
+@UNHURRIED
 @given(st.lists(st.text(max_size=50)), st.lists(st.text(max_size=50)))
 def test_payloads_may_be_joined_byte_by_byte(first: list[str], second: list[str]) -> None:
     joined = entries(*first) + entries(*second)
@@ -34,6 +40,7 @@ def test_payloads_may_be_joined_byte_by_byte(first: list[str], second: list[str]
     assert len(first) + len(second) == len(framing(joined).entries)
 
 
+@UNHURRIED
 @given(st.binary(max_size=200))
 def test_any_bytes_give_spans_that_do_not_overlap_and_an_end(payload: bytes) -> None:
     found = framing(payload)
@@ -67,6 +74,7 @@ def test_sense_ends_where_the_bytes_do(payload: bytes, count: int, end: int) -> 
     assert (count, end) == (len(found.entries), found.end)
 
 
+@UNHURRIED
 @given(st.integers(0, 2**63))
 def test_a_length_is_read_as_it_is_written(number: int) -> None:
     # A field that an entry never has: a number.
