@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
 from audit.catalogue import types_in
 from audit.errors import ParameterError, Refused, Unreachable
@@ -125,9 +125,22 @@ def reader(settings: ClickHouseSettings) -> Client:
 def _select(client: Client, sql: str, values: Mapping[str, Value]) -> Answer:
     try:
         result = client.query(sql, parameters=dict(values), settings=_settings(client), tz_mode="aware")
+        rows = tuple(tuple(row) for row in result.result_rows)
+        # In the Native format an answer without rows may come without its columns.
+        columns = tuple(result.column_names) or _columns(client, sql, values)
     except ClickHouseError as error:
         raise _explained(error, client.uri) from error
-    return Answer(tuple(result.column_names), tuple(tuple(row) for row in result.result_rows), cut=False)
+    return Answer(columns, rows, cut=False)
+
+
+def _columns(client: Client, sql: str, values: Mapping[str, Value]) -> tuple[str, ...]:
+    """Names of the columns of a query that gave no rows; none where only a SELECT has them."""
+    described = f"DESCRIBE (\n{sql.rstrip().rstrip(';')}\n)"
+    try:
+        result = client.query(described, parameters=dict(values), settings=_settings(client))
+    except DatabaseError:
+        return ()
+    return tuple(str(row[0]) for row in result.result_rows)
 
 
 def _settings(client: Client) -> dict[str, int]:

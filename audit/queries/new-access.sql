@@ -38,25 +38,39 @@ WHERE received_at >= received_from
   AND is_end
   AND decision IN ('allow', 'fail_open')
   AND ({service:String} = '' OR service = {service:String})
-  -- The past is narrowed to what the window holds, so that memory follows the window and not the history.
-  AND pair GLOBAL NOT IN (
+  -- First the newest pairs alone, then what there is to say of them: memory for the details of few.
+  AND pair GLOBAL IN (
       SELECT pair
       FROM audit.access_log AS log
-      WHERE received_at >= history_from - INTERVAL 1 DAY
-        AND time >= history_from
-        AND time < {since:DateTime64(9, 'UTC')}
+      WHERE received_at >= received_from
+        AND time >= {since:DateTime64(9, 'UTC')}
+        AND time < {until:DateTime64(9, 'UTC')}
         AND is_end
         AND decision IN ('allow', 'fail_open')
-        AND pair GLOBAL IN (
+        AND ({service:String} = '' OR service = {service:String})
+        -- The past is narrowed to what the window holds, so that memory follows the window and not the history.
+        AND pair GLOBAL NOT IN (
             SELECT pair
             FROM audit.access_log AS log
-            WHERE received_at >= received_from
-              AND time >= {since:DateTime64(9, 'UTC')}
-              AND time < {until:DateTime64(9, 'UTC')}
+            WHERE received_at >= history_from - INTERVAL 1 DAY
+              AND time >= history_from
+              AND time < {since:DateTime64(9, 'UTC')}
               AND is_end
               AND decision IN ('allow', 'fail_open')
-              AND ({service:String} = '' OR service = {service:String})
+              AND pair GLOBAL IN (
+                  SELECT pair
+                  FROM audit.access_log AS log
+                  WHERE received_at >= received_from
+                    AND time >= {since:DateTime64(9, 'UTC')}
+                    AND time < {until:DateTime64(9, 'UTC')}
+                    AND is_end
+                    AND decision IN ('allow', 'fail_open')
+                    AND ({service:String} = '' OR service = {service:String})
+              )
         )
+      GROUP BY pair
+      ORDER BY min(time) DESC, pair
+      LIMIT {limit:UInt64}
   )
 GROUP BY subject, service, path
 ORDER BY first_seen DESC, subject, service, url_path

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from audit import catalogue, run
+from audit.value import Value
 from ledger.migrate import migrate
 from tests.support.chserver_process import ChServerProcess
 
@@ -65,13 +66,15 @@ class Ledger:
         """Many rows at once: INSERT INTO audit.access_log and this."""
         self.writer.command(f"INSERT INTO audit.access_log {select}")
 
+    def values(self, query: catalogue.Query, given: dict[str, str]) -> dict[str, Value]:
+        return run.values_from(query, given, {"timezone": "UTC"}, NOON)
+
     def ask(
         self, name: str, *, limit: int = 100, window: run.Window = DAY, **given: str
     ) -> list[dict[str, Any]]:
         """The rows of a named query as objects."""
         query = catalogue.load()[name]
-        values = run.values_from(query, given, {"timezone": "UTC"}, NOON)
-        answer = run.ask(self.reader, query, window, limit, values)
+        answer = run.ask(self.reader, query, window, limit, self.values(query, given))
         return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
 
 

@@ -67,6 +67,15 @@ def test_csv_is_harmless_in_a_spreadsheet_and_on_a_terminal(ledger: Ledger, type
     assert "'=cmd\\x1b]0;owned\\x07\\r\\nx" == row["subject"]
 
 
+def test_an_answer_without_rows_still_has_its_columns(typed):
+    header = "reason_code,decision,requests,share,subjects,resources,first_seen,last_seen,last_decision_id\n"
+
+    assert header == typed("denial-reasons", *WINDOW, "--format", "csv").stdout
+    assert header.replace(",", "  ") == typed("denial-reasons", *WINDOW).stdout
+    assert "[]\n" == typed("denial-reasons", *WINDOW, "--format", "json").stdout
+    assert "x\n" == typed("sql", "SELECT number AS x FROM numbers(0);", "--format", "csv").stdout
+
+
 def test_an_answer_that_is_cut_says_so_in_every_format(ledger: Ledger, typed):
     for minute in range(3):
         ledger.plant(f"20 09:0{minute}")
