@@ -420,6 +420,11 @@ def test_off_hours_tell_the_night_from_the_day_with_its_share(ledger: Ledger):
         pytest.param({}, ["19 20:00", "20 02:00"], id="UTC"),
         pytest.param({"timezone": "Asia/Tokyo"}, ["19 13:00", "19 20:00"], id="another zone's night"),
         pytest.param({"from_hour": "19", "to_hour": "3"}, ["19 13:00"], id="work over midnight"),
+        pytest.param(
+            {"from_hour": "19", "to_hour": "2"},
+            ["19 13:00", "20 02:00"],
+            id="work until the hour, not through it",
+        ),
         pytest.param({"from_hour": "0", "to_hour": "24"}, [], id="work round the clock"),
         pytest.param(
             {"from_hour": "9", "to_hour": "9"}, ["19 13:00", "19 20:00", "20 02:00"], id="no work at all"
@@ -496,6 +501,16 @@ def test_volume_holds_the_window_against_equally_long_ones_before_it(ledger: Led
         ("newcomer", 2 * mib, 0, 2 * mib, 1, 0.0, 0, 0, None),
         ("greedy", 100 * mib, mib, 99 * mib, 1, 5.0 * mib, 7 * mib, 5, 20.0),
     ] == [tuple(row.values()) for row in ledger.ask("volume")]
+
+
+def test_a_period_of_the_past_begins_with_its_first_moment(ledger: Ledger):
+    ledger.plant("18 12:00", response_bytes=1 << 20)
+    ledger.plant("19 11:59:59.999999", response_bytes=1 << 20)
+    ledger.plant("20 09:00", response_bytes=6 << 20)
+
+    assert [(1, 2 << 20, 3.0)] == some(
+        ledger.ask("volume", periods="1"), "past_periods", "past_max_bytes", "ratio"
+    )
 
 
 @pytest.mark.parametrize(
