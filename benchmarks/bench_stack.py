@@ -172,7 +172,7 @@ async def _stored(stack: Stack, wanted: int, seconds: float) -> int:
             if time.perf_counter() > deadline:
                 assert not wanted, f"only {found} rows of {wanted} requests"
                 return found
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.25)
     finally:
         client.close()
 
