@@ -14,7 +14,6 @@ import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 from chserver import grants
 from chserver.errors import ClickHouseError, from_engine
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Characters that chDB's connection string gives another meaning.
-_UNUSABLE_IN_PATH = re.compile(r"[?&#%]")
+# Characters to which chDB's connection string, or the engine's patterns of file names, give another meaning.
+_UNUSABLE_IN_PATH = re.compile(r"[?&#%*{}]")
 
 
 Tree = dict[str, Any]
@@ -104,19 +103,6 @@ class Session:
         """The statement that a tree stands for."""
         return self.value("SELECT formatQueryFromJSON({tree:String})", tree=json.dumps(tree))
 
-    def functions(self, names: Collection[str]) -> list[str]:
-        """Those of the names that functions have, in any case; users' own functions among them."""
-        if not names:
-            return []
-        wanted = "[" + ",".join(quoted(name.lower()) for name in names) + "]"
-        found: list[str] = json.loads(
-            self.value(
-                "SELECT toJSONString(groupArray(name)) FROM system.functions WHERE lower(name) IN {names:Array(String)}",
-                names=wanted,
-            )
-        )
-        return found
-
     def close(self) -> None:
         self._connection.close()
 
@@ -129,6 +115,10 @@ class Engine:
         self._lock = _locked(data)
         self.temporary = data / "tmp"
         self.temporary.mkdir(mode=0o700, exist_ok=True)
+        # chDB keeps the schemas that requests bring, and looks for files without a path, in the working directory.
+        work = data / "work"
+        work.mkdir(mode=0o700, exist_ok=True)
+        os.chdir(work)
         self._address = f"{data}?config-file={_configuration(data)}"
         try:
             # Loading half a gigabyte of engine is for the process that serves, not for --check.
@@ -139,6 +129,7 @@ class Engine:
             self._first = Session(self._connect(self._address))
             self.version = self._first.value("SELECT version()")
             self.timezone = self._first.value("SELECT timezone()")
+            self._functions = _functions(self._first)
         except RuntimeError as error:
             self._lock.close()
             raise EngineError(f"{data}: the engine cannot open it: {error}") from error
@@ -152,10 +143,24 @@ class Engine:
         finally:
             session.close()
 
+    def functions(self, names: Collection[str]) -> list[str]:
+        """Those of the names that functions have, in any case; users' own functions among them."""
+        return [name for name in names if name.lower() in self._functions]
+
+    def changed(self) -> None:
+        """Take note that a statement ran which may have made a function."""
+        with self.session() as session:
+            self._functions = _functions(session)
+
     def close(self) -> None:
         """Stop the engine and let go of the data."""
         self._first.close()
         self._lock.close()
+
+
+def _functions(session: Session) -> frozenset[str]:
+    # Kept, for the engine takes ten milliseconds to list them.
+    return frozenset(session.value("SELECT lower(name) FROM system.functions").split("\n"))
 
 
 def quoted(text: str) -> str:
@@ -177,7 +182,7 @@ def _name(key: str) -> str:
 def _locked(data: Path) -> Any:
     if _UNUSABLE_IN_PATH.search(str(data)):
         raise EngineError(
-            f"{data}: chDB cannot open a path with ?, &, # or %; set chserver.data to another one"
+            f"{data}: chDB cannot work below a path with any of ? & # % * { }; set chserver.data to another one"
         )
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -202,5 +207,5 @@ def _locked(data: Path) -> Any:
 def _configuration(data: Path) -> Path:
     users, main = data / "users.xml", data / "config.xml"
     users.write_text(grants.USERS, encoding="utf-8")
-    main.write_text(grants.server(escape(str(users))), encoding="utf-8")
+    main.write_text(grants.server(users), encoding="utf-8")
     return main

@@ -8,10 +8,16 @@ things the engine does not check at all (the scalar function file(), INTO OUTFIL
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 WRITER = "writer"
 READER = "reader"
 
-# Ten fields of audit and of what system shows about it; the names are repeated in allowlist.py.
+# SHOW rights too: system.tables and its like list what the role may see, and nothing else.
 USERS = f"""\
 <clickhouse>
   <profiles><default/></profiles>
@@ -36,6 +42,6 @@ USERS = f"""\
 """
 
 
-def server(users_file: str) -> str:
+def server(users_file: Path) -> str:
     """The engine's main configuration, which names the file of the users."""
-    return f"<clickhouse>\n  <users_config>{users_file}</users_config>\n</clickhouse>\n"
+    return f"<clickhouse>\n  <users_config>{escape(str(users_file))}</users_config>\n</clickhouse>\n"

@@ -68,22 +68,22 @@ def answer(engine: Engine, query: Query, reading: Reading, rows: IO[bytes]) -> A
     with engine.session() as session:
         session.set(_ALWAYS)
         if query.role == "reader":
-            return _read(session, query, reading, rows)
-        return _write(session, query, rows)
+            return _read(engine, session, query, reading, rows)
+        return _write(engine, session, query, rows)
 
 
-def _read(session: Session, query: Query, reading: Reading, rows: IO[bytes]) -> Answer:
+def _read(engine: Engine, session: Session, query: Query, reading: Reading, rows: IO[bytes]) -> Answer:
     rules = reading.rules
     rules.settings(query.call.settings)
     rules.database(query.call.database)
     rules.form(query.call.default_format)
     session.set(reading.bounds)
     current = query.call.database
-    asked = described(session, query.statement, rules, current)
+    asked = described(engine, session, query.statement, rules, current)
     tree = {} if asked else _tree(session, query.statement)
     if not asked:
         rules.check(tree, current)
-        no_functions(session.functions(plain_names(tree)))
+        no_functions(engine.functions(plain_names(tree)))
     form = (asked.form if asked else _form(tree)) or query.call.default_format
     statement = asked.statement if asked else session.written(_into(tree, rows))
     session.execute(f"SET ROLE {grants.READER}")
@@ -100,7 +100,7 @@ def _tree(session: Session, statement: str) -> Tree:
         raise denied("this statement is nothing that a reader may use") from None
 
 
-def _write(session: Session, query: Query, rows: IO[bytes]) -> Answer:
+def _write(engine: Engine, session: Session, query: Query, rows: IO[bytes]) -> Answer:
     try:
         tree = session.parse(query.statement)
     except NoTree:
@@ -111,7 +111,10 @@ def _write(session: Session, query: Query, rows: IO[bytes]) -> Answer:
     if query.data is not None:
         raise ClickHouseError(NOT_IMPLEMENTED, "Only an INSERT may bring data in the body")
     if _GIVES_ROWS not in tree:
-        return _plain(session, query, query.statement, rows)
+        try:
+            return _plain(session, query, query.statement, rows)
+        finally:
+            engine.changed()
     if "out_file" in tree:
         raise ClickHouseError(INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
     form = _form(tree) or query.call.default_format

@@ -13,7 +13,7 @@ from chserver.statement import leading
 
 if TYPE_CHECKING:
     from chserver.allowlist import Rules
-    from chserver.engine import Session, Tree
+    from chserver.engine import Engine, Session, Tree
 
 _FROM = "SELECT * FROM "
 # What a tree of `SELECT * FROM x` has, and no more.
@@ -28,7 +28,9 @@ class Described:
     form: str
 
 
-def described(session: Session, statement: str, rules: Rules, current: str) -> Described | None:
+def described(
+    engine: Engine, session: Session, statement: str, rules: Rules, current: str
+) -> Described | None:
     """The DESCRIBE or SHOW CREATE that this is, checked; None for any other statement. Raises ClickHouseError."""
     words, end = leading(statement.encode(), 4)
     prefix = _prefix(words)
@@ -37,7 +39,7 @@ def described(session: Session, statement: str, rules: Rules, current: str) -> D
     begin = end[len(prefix) - 1]
     tree = session.parse(_FROM + statement.encode()[begin:].decode())
     rules.check(tree, current)
-    no_functions(session.functions(plain_names(tree)))
+    no_functions(engine.functions(plain_names(tree)))
     form = tree.pop("format_ast", {}).get("name", "")
     table = _only_table(tree)
     if prefix[0] == "SHOW" and "database_and_table_name" not in table:

@@ -13,6 +13,7 @@ from uuid import UUID
 import clickhouse_connect
 import pyarrow as pa
 import pytest
+from chserver_process import ROOT
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 if TYPE_CHECKING:
@@ -271,7 +272,9 @@ message Row { uint64 x = 1; string s = 2; }
 """
 
 
-def test_protobuf_with_a_schema_in_the_url_through_a_null_table_is_stored_once(writer: Client) -> None:
+def test_protobuf_with_a_schema_in_the_url_through_a_null_table_is_stored_once(
+    server: ChServerProcess, writer: Client
+) -> None:
     writer.command("CREATE TABLE audit.landing (x UInt64, s String) ENGINE = Null")
     writer.command(
         "CREATE TABLE audit.landed (x UInt64, s String, batch String) ENGINE = MergeTree ORDER BY x "
@@ -297,3 +300,5 @@ def test_protobuf_with_a_schema_in_the_url_through_a_null_table_is_stored_once(w
 
     found = writer.query("SELECT count(), sum(x), any(s), any(batch) FROM audit.landed").first_row
     assert (100, 5050, "\r\n", "it's batch 1") == found
+    assert list((server.home / "clickhouse" / "work").rglob("*.proto"))
+    assert not (ROOT / "__cache__").exists()

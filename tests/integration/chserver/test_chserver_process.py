@@ -144,6 +144,7 @@ def test_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:
         pytest.param({"reader_concurrency": "many"}, "reader_concurrency", id="wrong type"),
         pytest.param({"data": "/proc/nowhere"}, "/proc/nowhere", id="no place for data"),
         pytest.param({"data": "/tmp/a?b"}, "/tmp/a?b", id="a path that chdb cannot open"),
+        pytest.param({"data": "/tmp/*"}, "/tmp/*", id="a path that is a pattern"),
         pytest.param({"writer_password_file": "/nowhere/at/all"}, "/nowhere/at/all", id="no password file"),
     ],
 )
@@ -179,7 +180,7 @@ def test_check_validates_and_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_a_path_with_blanks_and_quotes_is_no_trouble(tmp_path: Path) -> None:
-    with ChServerProcess(tmp_path / "it's a *{home}*") as server:
+    with ChServerProcess(tmp_path / "it's a (home), ü") as server:
         client = server.writer_client()
         client.command("CREATE TABLE default.t (x UInt8) ENGINE = MergeTree ORDER BY x")
         client.raw_insert("default.t", ["x"], b"1\n2\n", fmt="CSV")
