@@ -182,7 +182,7 @@ def _name(key: str) -> str:
 def _locked(data: Path) -> Any:
     if _UNUSABLE_IN_PATH.search(str(data)):
         raise EngineError(
-            f"{data}: chDB cannot work below a path with any of ? & # % * { }; set chserver.data to another one"
+            f"{data}: chDB cannot work below a path with any of ?, &, #, %, *, {{ or }}; set chserver.data to another one"
         )
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
