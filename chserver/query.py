@@ -149,7 +149,22 @@ def _insert(session: Session, query: Query, tree: Tree) -> str:
         raise ClickHouseError(
             NOT_IMPLEMENTED, "FROM INFILE reads files of the server; send the data in the body"
         )
+    if _reads_input(tree):
+        # chDB would answer that all is well and store nothing.
+        raise ClickHouseError(
+            NOT_IMPLEMENTED, "input() is not supported: insert into a Null table and shape the rows in a view"
+        )
     return query.statement if query.data is None else session.written(_from(tree, query.data))
+
+
+def _reads_input(node: object) -> bool:
+    if isinstance(node, list):
+        return any(_reads_input(child) for child in node)
+    if not isinstance(node, dict):
+        return False
+    if node.get("type") == "Function" and str(node.get("name")).lower() == "input":
+        return True
+    return any(_reads_input(child) for child in node.values())
 
 
 def _into(tree: Tree, rows: IO[bytes]) -> Tree:

@@ -131,11 +131,12 @@ def test_values_and_parameters_in_an_insert(writer: Client, table: str) -> None:
     writer.command(
         f"INSERT INTO {table} SELECT {{x:UInt64}}, {{s:String}}", parameters={"x": 9, "s": "\t'\\"}
     )
+    writer.command(f"INSERT INTO {table} VALUES ({{x:UInt64}}, {{s:String}})", parameters={"x": 10, "s": "v"})
     writer.command(f"INSERT INTO {table} FORMAT CSV", data="4,d\n")
 
     rows = writer.query(f"SELECT * FROM {table} ORDER BY x").result_rows
 
-    assert [(1, "it's"), (2, "FORMAT x"), (3, "C"), (4, "d"), (9, "\t'\\")] == rows
+    assert [(1, "it's"), (2, "FORMAT x"), (3, "C"), (4, "d"), (9, "\t'\\"), (10, "v")] == rows
 
 
 @pytest.mark.parametrize(

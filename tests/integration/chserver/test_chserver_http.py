@@ -70,6 +70,12 @@ def test_rows_that_a_view_stores_are_counted_as_clickhouse_counts_them(server: C
         pytest.param("SELECT * FROM nowhere.t", 404, "81", id="unknown database"),
         pytest.param("SELECT throwIf(1)", 500, "395", id="thrown"),
         pytest.param("SELECT 1 INTO OUTFILE '/tmp/x'", 403, "358", id="outfile"),
+        pytest.param(
+            "INSERT INTO audit.t2 SELECT x FROM input('x UInt64') FORMAT TSV\n1\n",
+            501,
+            "48",
+            id="input, which stores nothing",
+        ),
         pytest.param("INSERT INTO audit.t FROM INFILE '/etc/passwd' FORMAT CSV", 501, "48", id="infile"),
     ],
 )
