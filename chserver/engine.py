@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chserver import grants
-from chserver.errors import ClickHouseError, from_engine
+from chserver.errors import NOT_IMPLEMENTED, ClickHouseError, from_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -92,7 +92,12 @@ class Session:
         try:
             tree: Tree = json.loads(self.value("SELECT parseQueryToJSON({text:String})", text=sql))
         except ClickHouseError as error:
-            if "not supported by parseQueryToJSON" in error.message:
+            if "INSERT with inline data" in error.message:
+                raise ClickHouseError(
+                    NOT_IMPLEMENTED,
+                    "INSERT … SELECT with data behind it is not supported: insert into a table",
+                ) from None
+            if "does not support JSON serialization" in error.message:
                 raise NoTree from None
             # The engine adds its own call to the message, and with it the statement once more.
             message = error.message.partition(": In scope SELECT parseQueryToJSON(")[0]

@@ -142,6 +142,8 @@ def test_a_server_of_ones_own_is_used_and_may_be_away_at_the_start(
         assert stack.run("audit", "denied").returncode == 2
 
         with server:
-            eventually(lambda: '"up"' in stack.run("status", "--format", "json").stdout, "the writer connects")
+            eventually(
+                lambda: '"up"' in stack.run("status", "--format", "json").stdout, "the writer connects"
+            )
             assert stack.ready["clickhouse"] == server.url
             assert stack.row(answer.headers["x-request-id"])["decision"] == "allow"

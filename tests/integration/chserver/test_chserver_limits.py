@@ -24,18 +24,6 @@ DEADLINE_SECONDS = 30
 HEAVY = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
 
 
-def running(server: ChServerProcess, text: str) -> int:
-    sql = f"SELECT count() FROM system.processes WHERE query LIKE '%{text}%' AND query NOT LIKE '%processes%'"
-    return int(request(server, sql, headers=writer(server)).text)
-
-
-def wait_until_running(server: ChServerProcess, text: str, count: int) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while running(server, text) != count:
-        assert time.monotonic() < deadline, f"{text} did not come to run {count} times"
-        time.sleep(0.02)
-
-
 def open_files(server: ChServerProcess) -> list[str]:
     """Files that are open and have no name any more: bodies and answers."""
     folder = f"/proc/{server.pid}/fd"
@@ -70,47 +58,6 @@ def test_a_query_that_is_too_big_is_told_so(server: ChServerProcess, sql: str, c
     assert str(code) == reply.headers["x-clickhouse-exception-code"], reply.text
     assert reply.status >= 400
     assert 200 == request(server, "SELECT 1", headers=writer(server)).status
-
-
-def test_the_writer_goes_on_while_readers_fill_their_lane_and_more_are_turned_away(
-    server: ChServerProcess,
-) -> None:
-    text = "sipHash64(number + 1)"
-    with ThreadPoolExecutor(4) as pool:
-        # Two run, two wait: the settings of the fixture.
-        jobs = [pool.submit(request, server, HEAVY.replace("sipHash64(number)", text)) for _ in range(2)]
-        wait_until_running(server, text, 2)
-        jobs += [pool.submit(request, server, "SELECT 42") for _ in range(2)]
-
-        refused = _until_refused(server)
-        written = request(server, "1\n", headers=writer(server), query="INSERT INTO audit.t2 FORMAT TSV")
-        ping = request(server, path="/ping", method="GET")
-        still = running(server, text)
-        replies = [job.result() for job in jobs]
-
-    assert (503, "202") == (refused.status, refused.headers["x-clickhouse-exception-code"])
-    assert (200, 200) == (written.status, ping.status)
-    assert 2 == still
-    assert ["159", "159"] == [reply.headers["x-clickhouse-exception-code"] for reply in replies[:2]]
-    assert ["42\n", "42\n"] == [reply.text for reply in replies[2:]]
-
-
-def _until_refused(server: ChServerProcess) -> Reply:
-    """Ask until both waiting places are taken, which the last two jobs do by and by."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.2)
-        try:
-            connection.request("POST", "/", body=b"SELECT 1", headers=dict(READER))
-            answer = connection.getresponse()
-            return Reply(
-                answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-            )
-        except TimeoutError:
-            continue
-        finally:
-            connection.close()
-    raise AssertionError("no reader was turned away")
 
 
 def test_a_large_insert_costs_little_memory(server: ChServerProcess) -> None:

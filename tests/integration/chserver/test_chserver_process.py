@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,6 +120,32 @@ def test_a_readers_query_ends_with_its_client_and_a_writers_does_not(tmp_path: P
         wait_until_a_query_runs(server, 0)
 
         assert "1\n" == request(server, "SELECT count() FROM default.t", headers=writer(server)).text
+
+
+def test_the_writer_goes_on_while_readers_fill_their_lane_and_more_are_turned_away(tmp_path: Path) -> None:
+    limits = {"reader_concurrency": 2, "reader_waiting": 2, "reader_max_seconds": 600, "drain_seconds": 0}
+    with ChServerProcess(tmp_path, **limits) as server, ThreadPoolExecutor(10) as pool:
+        create = "CREATE TABLE default.t (x UInt64) ENGINE = MergeTree ORDER BY x"
+        request(server, create, headers=writer(server))
+        body = SLOW.format(10**13).encode()
+        head = b"POST /?user=auditor HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+        with contextlib.ExitStack() as readers:
+            for _ in range(2):
+                connection = readers.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                connection.sendall(head + body)
+            wait_until_a_query_runs(server, 2)
+            jobs = [pool.submit(request, server, "SELECT 42") for _ in range(10)]
+            refused = [job.result() for job, _ in zip(as_completed(jobs, 30), range(8), strict=False)]
+
+            assert {"202"} == {reply.headers["x-clickhouse-exception-code"] for reply in refused}
+            assert {503} == {reply.status for reply in refused}
+            insert = request(server, "1\n", headers=writer(server), query="INSERT INTO default.t FORMAT TSV")
+            assert (200, True) == (insert.status, server.answers())
+            assert "2\n" == processes(server)
+        # Their clients are gone, so those that waited have their turn.
+        answers = [job.result(30).text for job in jobs]
+
+    assert 2 == answers.count("42\n")
 
 
 def test_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:
