@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from chserver_http import READER, Reply, request, writer
+from chserver_http import request, writer
 
 if TYPE_CHECKING:
     from chserver_process import ChServerProcess

@@ -135,7 +135,7 @@ def test_the_writer_goes_on_while_readers_fill_their_lane_and_more_are_turned_aw
                 connection.sendall(head + body)
             wait_until_a_query_runs(server, 2)
             jobs = [pool.submit(request, server, "SELECT 42") for _ in range(10)]
-            refused = [job.result() for job, _ in zip(as_completed(jobs, 30), range(8), strict=False)]
+            refused = [job.result() for _, job in zip(range(8), as_completed(jobs, 30), strict=False)]
 
             assert {"202"} == {reply.headers["x-clickhouse-exception-code"] for reply in refused}
             assert {503} == {reply.status for reply in refused}
