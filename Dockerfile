@@ -12,7 +12,8 @@ ENV PATH=/opt/gateledger/bin:$PATH PYTHONUNBUFFERED=1 GATELEDGER_HOME=/var/lib/g
 # One user for Envoy and the services: their unix sockets are for the owner alone.
 RUN useradd --system --uid 10001 --home-dir /var/lib/gateledger gateledger \
  && for d in . run log spool secrets demo quarantine; do \
-      install -d -m 0700 -o gateledger -g gateledger /var/lib/gateledger/$d; done
+      install -d -m 0700 -o gateledger -g gateledger /var/lib/gateledger/$d; done \
+ && install -d -m 0700 -o gateledger -g gateledger /run/gateledger /var/lib/jwks
 USER gateledger
 WORKDIR /var/lib/gateledger
 VOLUME /var/lib/gateledger

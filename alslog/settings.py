@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from service.settings import Section
+from service.settings import Address, Section
 
 MIB = 1024 * 1024
 
@@ -17,7 +17,7 @@ class AlsLogSettings(Section):
     listen: str = Field(
         "", description="Address: unix:PATH or HOST:PORT. Default: unix:HOME/run/alslog.sock."
     )
-    metrics: str = Field("127.0.0.1:9465", description="HOST:PORT of /metrics, /healthz and /readyz.")
+    metrics: Address = Field("127.0.0.1:9465", description="HOST:PORT of /metrics, /healthz and /readyz.")
     spool: Path | None = Field(None, description="Directory of the spool. Default: HOME/spool/alslog.")
     max_message_bytes: int = Field(
         64 * MIB,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from service.settings import Section
+from service.settings import Address, Section
 
 MIB = 1024 * 1024
 
@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 class ChServerSettings(Section):
     """ClickHouse's HTTP interface over chDB. Loopback only: it has no TLS."""
 
-    listen: str = Field("127.0.0.1:8123", description="HOST:PORT, loopback.")
+    listen: Address = Field("127.0.0.1:8123", description="HOST:PORT, loopback.")
     data: Path | None = Field(None, description="Directory of the data. Default: HOME/clickhouse.")
     writer_user: str = Field("gateledger", description="The user that may do everything.")
     writer_password_file: Path | None = Field(

@@ -11,21 +11,22 @@ from gateledger.assets import asset
 from gateledger.bootstrap import Place, endpoints, fill, read
 from gateledger.demo.issuer import AUDIENCE, ISSUER
 
-HOME = "/var/lib/gateledger"
+SOCKETS = "/run/gateledger"
+JWKS = "/var/lib/jwks"
 COMPOSE = Place(
     node="gateledger-compose",
-    admin_socket=f"{HOME}/run/envoy-admin.sock",
+    admin_socket="/tmp/envoy-admin.sock",  # noqa: S108 - a tmpfs of the container
     proxy_host="0.0.0.0",  # noqa: S104 - the container's own network; docker-compose.yml publishes it on loopback
     proxy_port=10000,
     flush_interval="0.25s",
     issuer=ISSUER,
     audience=AUDIENCE,
-    jwks_file=f"{HOME}/demo/jwks.json",
+    jwks_file=f"{JWKS}/jwks.json",
     upstream_type="STRICT_DNS",
     upstream_host="upstream",
     upstream_port=8080,
-    extauthz_endpoints=endpoints([f"unix:{HOME}/run/extauthz.sock"]),
-    alslog_endpoints=endpoints([f"unix:{HOME}/run/alslog.sock"]),
+    extauthz_endpoints=endpoints([f"unix:{SOCKETS}/extauthz.sock"]),
+    alslog_endpoints=endpoints([f"unix:{SOCKETS}/alslog.sock"]),
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
@@ -22,7 +22,7 @@ from gateledger.assets import asset
 from ledger.settings import LedgerSettings
 from service.clickhouse import ClickHouseSettings
 from service.logs import LogSettings
-from service.settings import Section
+from service.settings import IpAddress, Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,21 +48,23 @@ class EnvoySettings(Section):
         description="Bootstrap template with ${PLACEHOLDERS}, see docs/operations.md. Default with --demo: "
         "the shipped envoy/bootstrap.yaml.",
     )
-    listen: str = Field("127.0.0.1:10000", description="HOST:PORT of the proxy.")
+    listen: IpAddress = Field("127.0.0.1:10000", description="IP:PORT of the proxy.")
     concurrency: int = Field(1, ge=1, description="Worker threads of Envoy.")
     node: str = Field("gateledger", description="Envoy's node id: `envoy_node` in the ledger.")
     flush_seconds: float = Field(
         0.25, gt=0, le=1, description="Seconds between two flushes of Envoy's access log buffer."
     )
     drain_seconds: float = Field(5, ge=0, description="Seconds that requests in flight have at a stop.")
-    log_level: str = Field("warning", description="Envoy's own log level.")
+    log_level: Literal["trace", "debug", "info", "warning", "error", "critical", "off"] = Field(
+        "warning", description="Envoy's own log level."
+    )
 
 
 class DemoSettings(Section):
     """The sample upstream of `up --demo`."""
 
-    upstream: str = Field(
-        "127.0.0.1:0", description="HOST:PORT of the sample upstream; port 0: any free one."
+    upstream: IpAddress = Field(
+        "127.0.0.1:0", description="IP:PORT of the sample upstream; port 0: any free one."
     )
 
 
@@ -199,7 +201,9 @@ def _explain(error: ValidationError, path: Path | None, variables: Mapping[str, 
         if detail["type"] == "extra_forbidden":
             lines.append(f"{where}: no such setting; docs/configuration.md lists them all")
         else:
-            lines.append(f"{where}: {detail['msg']}, but it is {detail['input']!r}")
+            # A URL that is refused may hold a password.
+            but = "" if keys[-1] == "url" else f", but it is {detail['input']!r}"
+            lines.append(f"{where}: {detail['msg']}{but}")
     return "\n".join(lines)
 
 

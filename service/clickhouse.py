@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import clickhouse_connect
-from pydantic import Field
+from clickhouse_connect.driver.httputil import get_pool_manager
+from pydantic import Field, field_validator
 
 from service.settings import Section
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+    from urllib3 import PoolManager
 
 
 class ClickHouseSettings(Section):
@@ -30,8 +33,34 @@ class ClickHouseSettings(Section):
     reader_password_file: Path | None = Field(
         None, description="File with the reader's password. Default: no password."
     )
+
+    @field_validator("url")
+    @classmethod
+    def _base_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = 0
+        plain = not (
+            parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment
+        )
+        if url and not (parts.scheme in ("http", "https") and parts.hostname and port != 0 and plain):
+            raise ValueError(
+                "must be http://HOST:PORT or https://HOST:PORT, without path, user or password "
+                "(those are settings of their own)"
+            )
+        return url
+
     connect_timeout_seconds: float = Field(5, gt=0, description="Seconds to wait for a connection.")
     query_timeout_seconds: float = Field(60, gt=0, description="Seconds to wait for an answer.")
+
+
+@functools.cache
+def _direct_connections() -> PoolManager:
+    """Connections of this process. The library would else send password and records to $HTTP_PROXY."""
+    pool: PoolManager = get_pool_manager()
+    return pool
 
 
 def connect(settings: ClickHouseSettings, user: str, password_file: Path | None) -> Client:
@@ -52,4 +81,5 @@ def connect(settings: ClickHouseSettings, user: str, password_file: Path | None)
         send_receive_timeout=int(settings.query_timeout_seconds) or 1,
         # A session id would forbid concurrent calls on one client.
         autogenerate_session_id=False,
+        pool_mgr=_direct_connections(),
     )

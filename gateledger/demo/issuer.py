@@ -89,5 +89,8 @@ class DemoIssuer:
 
 
 if __name__ == "__main__":
-    # For docker-compose: make the key and the JWKS in the directory that is named.
-    DemoIssuer(Path(sys.argv[1])).ensure()
+    # For docker-compose: make the key and the JWKS in the first directory, and copy the JWKS, which
+    # is all that Envoy may see, into the second.
+    issuer = DemoIssuer(Path(sys.argv[1]))
+    issuer.ensure()
+    write_private(Path(sys.argv[2]) / issuer.jwks_file.name, issuer.jwks_file.read_bytes())

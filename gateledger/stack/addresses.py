@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from service.probes import AddressError, bind
@@ -36,6 +37,8 @@ def settle(settings: Settings, *, demo: bool) -> Settings:
     try:
         for section, key in wanted:
             address: str = getattr(getattr(settings, section), key)
+            if demo:
+                _refuse_beyond_loopback(address, f"{section}.{key}")
             listener = _bind(address, f"{section}.{key}")
             listeners.append(listener)
             host = address.rpartition(":")[0]
@@ -49,11 +52,20 @@ def settle(settings: Settings, *, demo: bool) -> Settings:
     )
 
 
+def _refuse_beyond_loopback(address: str, setting: str) -> None:
+    """Whoever holds the demo's issuer key is anyone; its stack is for this machine alone."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        raise AddressError(f"setting {setting}: {address}: --demo listens on loopback alone; use 127.0.0.1")
+
+
 def _bind(address: str, setting: str) -> socket.socket:
     try:
         return bind(address)
     except AddressError as error:
-        raise AddressError(f"setting {setting}: {error}") from error
+        variable = f"GATELEDGER_{setting.upper().replace('.', '__')}"
+        hint = f"or let it take a free one: {variable}={address.rpartition(':')[0]}:0"
+        raise AddressError(f"setting {setting}: {error}, {hint}") from error
 
 
 def _with(settings: Settings, section: str, key: str, value: object) -> Settings:

@@ -53,8 +53,7 @@ class Supervised:
     started_at: float = 0.0
     restarts: int = 0
     _seen_up: bool = False
-    _stopping: bool = False
-    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -79,22 +78,24 @@ class Supervised:
 
     async def stop(self, *, hurry: bool = False) -> None:
         """SIGTERM, then SIGKILL after the program's stop_seconds (at once with `hurry`)."""
-        self._stopping = True
+        self._stopping.set()
         if self._task is None:
             return
         self._signal(signal.SIGTERM)
-        try:
-            await asyncio.wait_for(asyncio.shield(self._task), 0.5 if hurry else self.program.stop_seconds)
-        except TimeoutError:
-            self.report(f"{self.program.name} did not stop within its time and is killed")
-            self._signal(signal.SIGKILL)
-            await self._task
-        except StartError:
-            pass
+        with contextlib.suppress(StartError):
+            try:
+                await asyncio.wait_for(
+                    asyncio.shield(self._task), 0.5 if hurry else self.program.stop_seconds
+                )
+            except TimeoutError:
+                if not hurry:
+                    self.report(f"{self.program.name} did not stop within its time and is killed")
+                self._signal(signal.SIGKILL)
+                await self._task
 
     def kill(self) -> None:
         """SIGKILL, for a user who cannot wait."""
-        self._stopping = True
+        self._stopping.set()
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -104,21 +105,33 @@ class Supervised:
 
     async def _keep_running(self) -> None:
         pause = FIRST_PAUSE_SECONDS
-        while not self._stopping:
-            try:
-                code = await self._run_once()
-            except OSError as error:
-                raise StartError(f"{self.program.name}: {self.program.argv[0]}: {error.strerror}") from error
-            if self._stopping:
+        while not self._stopping.is_set():
+            how = await self._run_and_say_how()
+            if self._stopping.is_set():
                 return
-            if code == UNUSABLE and not self._seen_up:
-                raise StartError(f"{self.program.name} cannot start:{self._tail()}")
             if time.time() - self.started_at > SETTLED_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
-            self.report(f"{self.program.name} ended ({_how(code)}); starting it again in {pause:g} s")
-            await asyncio.sleep(pause)
+            self.report(f"{self.program.name} ended ({how}); starting it again in {pause:g} s")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             self.restarts += 1
+
+    async def _run_and_say_how(self) -> str:
+        """Run the program to its end; gives how it ended. Raises StartError for one that was never up and cannot be.
+
+        Once it was up nothing ends the supervision: a full disk, say, passes.
+        """
+        try:
+            code = await self._run_once()
+        except OSError as error:
+            how = f"{self.program.argv[0]}: {error.strerror}"
+            if not self._seen_up:
+                raise StartError(f"{self.program.name}: {how}") from error
+            return how
+        if code == UNUSABLE and not self._seen_up:
+            raise StartError(f"{self.program.name} cannot start:{self._tail()}")
+        return _how(code)
 
     async def _run_once(self) -> int:
         with self.log.open("ab") as log:
@@ -134,9 +147,12 @@ class Supervised:
                 preexec_fn=_die_with_parent,
             )
         self.pid, self.started_at = process.pid, time.time()
-        self.changed()
-        if self._stopping:
+        if self._stopping.is_set():
             self._signal(signal.SIGTERM)
+        try:
+            self.changed()
+        except OSError as error:
+            self.report(f"{self.program.name} runs, but that could not be written down: {error}")
         code = await process.wait()
         self.pid = None
         return code

@@ -39,6 +39,7 @@ class Stack:
     demo: bool
     _running: dict[str, Supervised] = field(default_factory=dict)
     _complete: bool = False
+    _hurry: bool = False
 
     async def start(self) -> None:
         """Start everything and return once a request can pass. Raises StartError or BootstrapError."""
@@ -60,21 +61,23 @@ class Stack:
     async def stop(self, *, hurry: bool = False) -> None:
         """Stop everything: the gate first and drained, the store last. Leaves no process."""
         self._complete = False
-        if "envoy" in self._running and not hurry:
+        self._hurry = self._hurry or hurry
+        if "envoy" in self._running and not self._hurry:
             problem = await self._gate().drain(
                 self.settings.envoy.drain_seconds, self.settings.envoy.flush_seconds
             )
             if problem:
                 self.report(problem)
         for name in ("envoy", "upstream", "extauthz", "alslog"):
-            await self._stop(name, hurry=hurry)
-        if "ledger" in self._running and not hurry:
+            await self._stop(name)
+        if "ledger" in self._running and not self._hurry:
             await self._wait_stored()
         for name in ("ledger", "chserver"):
-            await self._stop(name, hurry=hurry)
+            await self._stop(name)
 
     def kill(self) -> None:
         """End every process at once. What alslog accepted is on disk and stored at the next start."""
+        self._hurry = True
         for supervised in self._running.values():
             supervised.kill()
 
@@ -82,17 +85,15 @@ class Stack:
         """The pid of each program; None while it is being restarted."""
         return {name: supervised.pid for name, supervised in self._running.items()}
 
-    async def _stop(self, name: str, *, hurry: bool) -> None:
+    async def _stop(self, name: str) -> None:
         if name in self._running:
-            await self._running[name].stop(hurry=hurry)
+            await self._running[name].stop(hurry=self._hurry)
 
     async def _wait_stored(self) -> None:
         deadline = time.monotonic() + STORE_SECONDS
         while waiting := self._waiting():
-            if (
-                ledger_status(self.settings.ledger.status).get("clickhouse") != "up"
-                or time.monotonic() > deadline
-            ):
+            can_store = self._running["ledger"].pid and self._ledger_status().get("clickhouse") == "up"
+            if self._hurry or not can_store or time.monotonic() > deadline:
                 self.report(
                     f"{waiting} bytes of records wait in the spool; they are stored at the next start"
                 )

@@ -45,10 +45,18 @@ def test_a_taken_port_is_refused_with_the_setting_that_names_it() -> None:
             settle(anywhere(envoy={"listen": address}), demo=False)
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:", "127.0.0.1:99999", "192.0.2.1:80"])
-def test_an_address_that_is_none_is_refused(address: str) -> None:
+def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(AddressError, match=r"setting envoy\.listen"):
-        settle(anywhere(envoy={"listen": address}), demo=False)
+        settle(anywhere(envoy={"listen": "192.0.2.1:80"}), demo=False)
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [("envoy", "listen"), ("chserver", "listen"), ("extauthz", "metrics"), ("alslog", "metrics")],
+)
+def test_a_demo_listens_on_loopback_alone(section: str, key: str) -> None:
+    with pytest.raises(AddressError, match=rf"setting {section}\.{key}: .*--demo .* loopback"):
+        settle(anywhere(**{section: {key: "0.0.0.0:0"}}), demo=True)
 
 
 def test_with_a_server_of_ones_own_the_embedded_one_needs_no_port() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gateledger.assets import asset
 from gateledger.bootstrap import BootstrapError, Place, as_json, endpoints, fill, read
-from gateledger.compose import COMPOSE, HOME, rendered
+from gateledger.compose import COMPOSE, JWKS, rendered
 from gateledger.demo.issuer import DemoIssuer
 from gateledger.settings import load
 from gateledger.stack.programs import envoy_binary
@@ -47,9 +47,9 @@ def test_the_local_bootstrap_is_accepted_by_the_real_envoy(tmp_path: Path) -> No
 
 
 def test_the_compose_bootstrap_is_accepted_by_the_real_envoy(tmp_path: Path) -> None:
-    DemoIssuer(tmp_path / "demo").ensure()
+    DemoIssuer(tmp_path).ensure()
 
-    done = accepted_by_envoy(rendered().replace(HOME, str(tmp_path)), tmp_path)
+    done = accepted_by_envoy(rendered().replace(JWKS, str(tmp_path)), tmp_path)
 
     assert done.returncode == 0, done.stderr
 

@@ -59,5 +59,29 @@ def test_the_sockets_that_envoy_dials_are_those_that_the_services_serve() -> Non
         assert f'"{address.removeprefix("unix:")}"' in bootstrap
 
 
+def mounts(name: str) -> set[str]:
+    return {volume.split(":")[0] for volume in SERVICES[name].get("volumes", [])}
+
+
+def test_the_guarded_upstream_shares_nothing_with_the_gate_but_a_network() -> None:
+    assert mounts("upstream") == set()
+    assert SERVICES["upstream"]["networks"] == ["edge"]
+    assert [name for name, one in SERVICES.items() if "edge" in one.get("networks", [])] == [
+        "envoy",
+        "upstream",
+    ]
+
+
+def test_the_issuers_key_is_for_the_issuer_and_the_command_line_alone() -> None:
+    assert {name for name in SERVICES if "issuer" in mounts(name)} == {"issuer", "cli"}
+
+
+def test_no_limit_of_the_auditor_can_be_switched_off() -> None:
+    profile = COMPOSE["configs"]["auditor"]["content"]
+
+    for limit in ("max_execution_time", "max_memory_usage", "max_result_bytes", "max_threads"):
+        assert f"<{limit}><min>1</min><max>" in profile
+
+
 def test_the_proxy_is_published_on_loopback() -> None:
     assert all(port.startswith("127.0.0.1:") for one in SERVICES.values() for port in one.get("ports", []))

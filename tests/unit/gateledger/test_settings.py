@@ -73,6 +73,21 @@ def test_a_clickhouse_of_ones_own_is_not_the_embedded_one() -> None:
             id="wrong type",
         ),
         pytest.param("extauthz: {max_concurrent: 0}", {}, ["greater than or equal to 1"], id="out of range"),
+        pytest.param("envoy: {listen: nonsense}", {}, ["envoy.listen", "HOST:PORT"], id="no address"),
+        pytest.param("envoy: {listen: ':10000'}", {}, ["envoy.listen", "HOST:PORT"], id="no host"),
+        pytest.param("envoy: {listen: '127.0.0.1:99999'}", {}, ["envoy.listen", "HOST:PORT"], id="no port"),
+        pytest.param("envoy: {listen: 'localhost:1'}", {}, ["envoy.listen", "no IP address"], id="a name"),
+        pytest.param("envoy: {log_level: loud}", {}, ["envoy.log_level", "'warning'"], id="no log level"),
+        pytest.param(
+            "audit: {timezone: Mars/Base}", {}, ["audit.timezone", "Europe/Zurich"], id="no time zone"
+        ),
+        pytest.param(
+            "clickhouse: {url: 'ftp://x'}", {}, ["clickhouse.url", "http://HOST:PORT"], id="no HTTP"
+        ),
+        pytest.param(
+            "clickhouse: {url: 'localhost'}", {}, ["clickhouse.url", "http://HOST:PORT"], id="no scheme"
+        ),
+        pytest.param("clickhouse: {url: 'http://x:99999'}", {}, ["clickhouse.url"], id="a URL without port"),
         pytest.param("[1]", {}, ["must map sections", "list"], id="no mapping"),
         pytest.param("a: [", {}, ["is not YAML"], id="no YAML"),
         pytest.param(
@@ -90,6 +105,14 @@ def test_settings_that_cannot_be_used_say_where_and_why(
         load(file, environ=environ)
 
     assert all(word in str(refused.value) for word in words), str(refused.value)
+
+
+def test_a_password_in_a_refused_url_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(overrides={"clickhouse": {"url": "http://me:s3cret@ch.example:8123"}}, environ={})
+
+    assert "s3cret" not in str(refused.value)
+    assert "clickhouse.url" in str(refused.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

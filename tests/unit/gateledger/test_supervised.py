@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -41,6 +42,10 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+def full_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -88,7 +93,48 @@ async def test_a_process_that_ignores_sigterm_is_killed(bench: Bench) -> None:
     await supervised.stop(hurry=True)
 
     assert not psutil.pid_exists(pid)
-    assert bench.reports == ["thing did not stop within its time and is killed"]
+
+
+async def test_a_failure_to_write_down_a_new_pid_does_not_end_the_supervision(bench: Bench) -> None:
+    supervised = bench.supervised(SLEEPER)
+    supervised.changed = full_disk
+    supervised.start()
+    await supervised.wait_up(time.monotonic() + 20)
+    first = supervised.pid
+    assert first
+
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: supervised.pid not in (None, first))
+    await supervised.stop()
+
+    assert any("No space left" in report for report in bench.reports)
+
+
+async def test_a_program_that_cannot_be_started_again_for_a_while_is_tried_until_it_can(bench: Bench) -> None:
+    supervised = bench.supervised(SLEEPER)
+    supervised.start()
+    await supervised.wait_up(time.monotonic() + 20)
+    first = supervised.pid
+    assert first
+    away = bench.directory.with_name("away")
+    bench.directory.rename(away)
+
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: any("No such file" in report for report in bench.reports))
+    away.rename(bench.directory)
+
+    await until(lambda: supervised.pid not in (None, first))
+    await supervised.stop()
+
+
+async def test_a_stop_does_not_wait_for_the_pause_before_the_next_try(bench: Bench) -> None:
+    supervised = bench.supervised("import sys; sys.exit(1)")
+    supervised.start()
+    await until(lambda: len(bench.reports) >= 3)
+
+    await supervised.stop()
+
+    assert not any("killed" in report for report in bench.reports)
 
 
 async def test_a_program_that_finds_its_setup_unusable_is_not_started_again(bench: Bench) -> None:
