@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-import click
+import os
+import sys
 
-from gateledger.cli.audit import audit
-from gateledger.cli.db import db
-from gateledger.cli.demo import demo
-from gateledger.cli.envoy import envoy
-from gateledger.cli.policy import policy
-from gateledger.cli.status import status
-from gateledger.cli.token import token
-from gateledger.cli.up import up
+# 128 + SIGPIPE and SIGINT, as shells have it.
+READER_GONE, INTERRUPTED = 141, 130
+UNUSABLE = 2
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="gateledger")
 def main() -> None:
-    """An access proxy with an audit trail.
+    """Run a command and end with its exit code; what nobody expected is a sentence, not a traceback."""
+    try:
+        code = _run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe is gone (| head). Nothing may be flushed at exit, where it would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = READER_GONE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except OSError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = UNUSABLE
+    sys.exit(code)
 
-    Envoy is the gate, Casbin decides, ClickHouse is the ledger. Start with
-    `gateledger up --demo`, or take the tour: `gateledger demo`.
 
-    Exit codes: 0 fine, 1 the answer is no, 2 unusable input or set-up.
-    """
+def _run() -> int:
+    if sys.stdout is None or sys.stderr is None:
+        return UNUSABLE  # started with a closed standard output: there is nobody to tell
+    # Imported here, so that Ctrl-C is handled from the start.
+    import click  # noqa: PLC0415
 
+    from gateledger.cli.commands import cli  # noqa: PLC0415
 
-for command in (up, demo, status, token, policy, audit, db, envoy):
-    main.add_command(command)
+    # Not cli.main(): that answers a closed pipe with exit code 1, which here means "no".
+    try:
+        with cli.make_context("gateledger", sys.argv[1:]) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
 
 
 if __name__ == "__main__":

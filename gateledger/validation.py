@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from gateledger.bootstrap import BootstrapError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+LONGEST_REASON = 2000
 
 
 def refusal(binary: Path, bootstrap: Path) -> str | None:
@@ -24,4 +27,16 @@ def refusal(binary: Path, bootstrap: Path) -> str | None:
         raise BootstrapError(
             f"{binary}: Envoy cannot be run: {error.strerror}; see the setting envoy.binary"
         ) from error
-    return None if done.returncode == 0 else (done.stderr or done.stdout).strip()
+    return None if done.returncode == 0 else _reason(done.stderr or done.stdout)
+
+
+def _reason(said: str) -> str:
+    """What Envoy says of the cause; it repeats the whole configuration around it."""
+    text = said.strip()
+    if constraint := re.search(
+        r"Proto constraint validation failed \((.{1,500}?)\)(?:: |$)", text, re.DOTALL
+    ):
+        return constraint[0].removesuffix(": ")
+    return (
+        text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} … (gateledger envoy validate FILE)"
+    )

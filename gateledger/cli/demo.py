@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -41,7 +42,10 @@ def demo() -> None:
     came out as they should.
     """
     with tempfile.TemporaryDirectory(prefix="gateledger-") as directory:
-        fine = asyncio.run(_demo(_settings(Path(directory))))
+        try:
+            fine = asyncio.run(_demo(_settings(Path(directory))))
+        except asyncio.CancelledError as error:
+            raise click.Abort from error
     if not fine:
         raise SystemExit(1)
 
@@ -63,6 +67,10 @@ def _settings(home: Path) -> Settings:
 
 async def _demo(settings: Settings) -> bool:
     click.echo("starting Envoy, extauthz, alslog, the ledger and ClickHouse …", err=True)
+    this = asyncio.current_task()
+    if this:
+        # SIGINT is a KeyboardInterrupt already; a SIGTERM has to clean up just as well.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     async with running(settings, lambda sentence: click.echo(sentence, err=True), demo=True) as stack:
         issuer = DemoIssuer(settings.home / "demo")
         outcomes = await asyncio.to_thread(take, stack.settings.envoy.listen, issuer, STEPS, _seen)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 def status(settings: Settings, *, format_: str) -> None:
     """What runs, since when, the policy version, rows stored and records waiting.
 
-    Exit code 0 when every process runs, 1 when one is down, 2 when no stack runs in this home.
+    Exit code 0 when every process runs and can do its work, 1 when one cannot, 2 when no stack
+    runs in this home.
     """
     try:
         ready = read_ready(settings.home)
@@ -37,7 +37,7 @@ def status(settings: Settings, *, format_: str) -> None:
         click.echo(json.dumps(found, indent=2))
     else:
         _show(found)
-    if not all(process["running"] for process in found["processes"]):
+    if not all(process["running"] for process in found["processes"]) or not all(found["ready"].values()):
         raise SystemExit(1)
 
 
@@ -46,11 +46,15 @@ def collect(settings: Settings, ready: dict[str, Any]) -> dict[str, Any]:
     written = ledger_status(settings.ledger.status)
     spools = [usage(spool) for spool in (settings.alslog.spool, settings.extauthz.journal) if spool]
     oldest = min((one.oldest for one in spools if one.oldest), default=None)
+    services = {name: _readiness(url) for name, url in sorted(ready["metrics"].items())}
+    decided_by = services.get("extauthz", {})
     return {
         "proxy": ready["proxy"],
         "clickhouse": {"url": ready["clickhouse"], "state": written.get("clickhouse", "unknown")},
         "processes": [_process(name, pid, ready) for name, pid in sorted(ready["pids"].items())],
-        "policy_version": _policy_version(ready["metrics"]["extauthz"]),
+        "ready": {name: bool(service.get("ready")) for name, service in services.items()},
+        "policy_version": decided_by.get("policy_version"),
+        "policy_refused": decided_by.get("refused"),
         "rows_stored": written.get("stored_total", 0),
         "entries_unparsed": written.get("unparsed_total", 0),
         "bytes_waiting": sum(one.bytes for one in spools),
@@ -80,13 +84,13 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _policy_version(metrics: str) -> str | None:
+def _readiness(metrics: str) -> dict[str, Any]:
+    """What a service's /readyz says; not ready where it does not answer."""
     try:
-        text = httpx.get(f"{metrics}/metrics", timeout=2, trust_env=False).text
-    except httpx.HTTPError:
-        return None
-    found = re.search(r'^gateledger_policy_info\{version="([0-9a-f]+)"\} 1', text, re.MULTILINE)
-    return found[1] if found else None
+        found: dict[str, Any] = httpx.get(f"{metrics}/readyz", timeout=2, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return {"ready": False}
+    return found
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -102,6 +106,13 @@ def _show(found: dict[str, Any]) -> None:
         f"{'ledger':<10} {found['rows_stored']} rows stored, {found['bytes_waiting']} bytes waiting"
         f" (oldest {found['oldest_waiting_seconds']:g} s), {found['entries_unparsed']} entries unparsed"
     )
+    for name, fine in found["ready"].items():
+        if not fine:
+            click.echo(f"{name:<10} is not ready: see its log")
+    if refused := found["policy_refused"]:
+        click.echo(f"{'refused':<10} a changed policy: {refused['reason']}; the one above goes on deciding")
+        for finding in refused["findings"]:
+            click.echo(f"{'':<10} {finding}")
     if found["last_error"]:
         click.echo(f"{'error':<10} {found['last_error']}")
 

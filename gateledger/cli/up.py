@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from gateledger.settings import Settings
 
+INTERRUPTED = 130
 DEMO_ISSUER = {"name": "demo", "subject": "{sub}", "roles_claim": "roles", "roles": ("*",)}
 
 
@@ -116,12 +119,14 @@ async def _up(settings: Settings, *, demo: bool) -> None:
             _on_signal(stack.kill)
     except asyncio.CancelledError:
         click.echo("stopped before it was ready", err=True)
+        raise SystemExit(INTERRUPTED) from None
     else:
         click.echo("stopped", err=True)
 
 
 def _on_signal(action: Callable[[], object]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # SIGHUP: the terminal or the connection is gone; that is a stop like any other.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, action)
 
 
@@ -133,13 +138,14 @@ def _welcome(stack: Stack) -> None:
     settings = stack.settings
     click.echo("gateledger is ready")
     click.echo(f"  proxy       http://{settings.envoy.listen}")
-    click.echo(f"  clickhouse  {settings.clickhouse.url}  (user auditor, read-only)")
+    click.echo(
+        f"  clickhouse  {settings.clickhouse.url}  (user {settings.clickhouse.reader_user}, read-only)"
+    )
     click.echo(f"  home        {settings.home}")
     if stack.demo:
-        command, home = (
-            _invocation(),
-            "" if settings.home.name == ".gateledger" else f" --home {settings.home}",
-        )
+        command = shlex.quote(_invocation())
+        here = settings.home == Path.cwd() / ".gateledger"
+        home = "" if here else f" --home {shlex.quote(str(settings.home))}"
         click.echo("try, in another terminal")
         click.echo(f"  TOKEN=$({command} token alice --role customer{home})")
         click.echo(f'  curl -i -H "Authorization: Bearer $TOKEN" http://{settings.envoy.listen}/orders/1')

@@ -91,8 +91,13 @@ class Home:
                 f"{self.root}: in use by another `gateledger up` (process {holder}); "
                 "stop that one or choose another --home"
             ) from error
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(lock)
+            self._lock = None
+            raise HomeError(f"{self.root}: cannot be written: {error.strerror}") from error
 
     def ensure_secret(self, path: Path) -> None:
         """A random password in `path` (0600), unless one is there."""
@@ -108,12 +113,27 @@ class Home:
 def read_ready(home: Path) -> dict[str, Any]:
     """What ready.json of a running stack says. Raises HomeError when none runs there."""
     path = home / "run" / "ready.json"
+    if not _is_held(home / "run" / "lock"):
+        raise HomeError(f"{home}: no stack runs here; start one with `gateledger up`, or name its --home")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise HomeError(
-            f"{home}: no stack runs here; start one with `gateledger up`, or name its --home"
-        ) from error
+        raise HomeError(f"{home}: the stack here is starting or stopping; try again in a moment") from error
     except (OSError, ValueError) as error:
         raise HomeError(f"{path}: cannot be read: {error}") from error
     return content
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a stack holds the lock. What a killed one left behind must not be taken for one that runs."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

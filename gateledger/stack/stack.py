@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateledger import bootstrap
 from gateledger.demo.issuer import AUDIENCE, ISSUER, DemoIssuer
 from gateledger.files import write_private
+from gateledger.gate_lint import problems
 from gateledger.settings import dump
 from gateledger.stack.gate import Gate
 from gateledger.stack.process import StartError, Supervised
@@ -27,6 +30,8 @@ START_SECONDS = 60.0
 # How long a stop waits for the writer to store what the spool still holds. What is left after
 # that stays in the spool and is stored at the next start.
 STORE_SECONDS = 15.0
+# How long a start waits to see whether a ClickHouse server of one's own answers.
+FIRST_CONTACT_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -57,6 +62,18 @@ class Stack:
             await asyncio.gather(*(self._running[program.name].wait_up(deadline) for program in phase))
         self._complete = True
         self._write_ready()
+        if not self.settings.embedded:
+            await self._tell_of_the_store()
+
+    async def _tell_of_the_store(self) -> None:
+        """A server of one's own may be away; records wait, but whoever starts the stack should know."""
+        deadline = time.monotonic() + FIRST_CONTACT_SECONDS
+        while self._ledger_status().get("clickhouse") != "up":
+            if time.monotonic() > deadline:
+                error = self._ledger_status().get("last_error") or "no answer yet"
+                self.report(f"{self.settings.clickhouse.url}: records wait in the spool: {error}")
+                return
+            await asyncio.sleep(0.05)
 
     async def stop(self, *, hurry: bool = False) -> None:
         """Stop everything: the gate first and drained, the store last. Leaves no process."""
@@ -112,8 +129,14 @@ class Stack:
 
     def _prepare(self) -> None:
         settings = self.settings
-        if settings.embedded and settings.clickhouse.writer_password_file:
-            self.home.ensure_secret(settings.clickhouse.writer_password_file)
+        password = settings.clickhouse.writer_password_file
+        if settings.embedded and password:
+            self.home.ensure_secret(password)
+        elif password and not os.access(password, os.R_OK):
+            raise StartError(
+                f"{password}: the writer's password for {settings.clickhouse.url} cannot be read; "
+                "name its file in the setting clickhouse.writer_password_file"
+            )
         if self.demo:
             self._issuer().ensure()
         write_private(self.home.settings_file, dump(settings).encode())
@@ -127,6 +150,9 @@ class Stack:
         write_private(self.home.bootstrap_file, bootstrap.as_json(text, str(template)).encode())
         if why := refusal(envoy_binary(settings), self.home.bootstrap_file):
             raise bootstrap.BootstrapError(f"{template}: Envoy refuses it: {why}")
+        filled = json.loads(self.home.bootstrap_file.read_text(encoding="utf-8"))
+        if open_ends := problems(filled, [issuer.name for issuer in settings.extauthz.issuers]):
+            raise bootstrap.BootstrapError("\n".join(f"{template}: {problem}" for problem in open_ends))
         if settings.ledger.status and (status := self._ledger_status()):
             # What an earlier run saw of ClickHouse must not be taken for what this one sees.
             self.home.write_json(settings.ledger.status, {**status, "clickhouse": "down"})

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateledger.bootstrap import as_json
+from gateledger.compose import rendered
+from gateledger.gate_lint import problems
+
+SHIPPED: dict[str, Any] = json.loads(as_json(rendered(), "shipped"))
+
+
+def manager(bootstrap: dict[str, Any]) -> dict[str, Any]:
+    return bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+def authz(bootstrap: dict[str, Any]) -> dict[str, Any]:
+    return manager(bootstrap)["http_filters"][1]
+
+
+def disable_on_a_route(bootstrap: dict[str, Any]) -> None:
+    manager(bootstrap)["route_config"]["virtual_hosts"][0]["routes"][0]["typed_per_filter_config"] = {
+        "envoy.filters.http.ext_authz": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+            "disabled": True,
+        }
+    }
+
+
+def test_the_shipped_bootstrap_leaves_nothing_open() -> None:
+    assert problems(SHIPPED, ["demo"]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param(
+            lambda b: b["static_resources"]["clusters"].pop(1), "no cluster 'extauthz'", id="cluster"
+        ),
+        pytest.param(lambda b: b.pop("static_resources"), "no HTTP connection manager", id="nothing"),
+        pytest.param(lambda b: manager(b)["http_filters"].pop(1), "no ext_authz filter", id="no ext_authz"),
+        pytest.param(
+            lambda b: authz(b)["typed_config"].update(failure_mode_allow=True),
+            "failure_mode_allow",
+            id="fails open",
+        ),
+        pytest.param(lambda b: authz(b).update(disabled=True), "filter is disabled", id="disabled"),
+        pytest.param(
+            lambda b: (
+                authz(b)["typed_config"].pop("deny_at_disable"),
+                authz(b)["typed_config"].update(filter_enabled={}),
+            ),
+            "without deny_at_disable",
+            id="switchable",
+        ),
+        pytest.param(disable_on_a_route, "a route disables ext_authz", id="route"),
+        pytest.param(lambda b: manager(b).pop("access_log"), "no gRPC access log", id="no log"),
+        pytest.param(lambda b: manager(b).pop("normalize_path"), "normalize_path must be true", id="paths"),
+        pytest.param(lambda b: manager(b).update(stat_prefix="mine"), "must be 'gate'", id="stat prefix"),
+    ],
+)
+def test_what_opens_the_gate_is_told(change: Callable[[dict[str, Any]], object], words: str) -> None:
+    bootstrap = copy.deepcopy(SHIPPED)
+    change(bootstrap)
+
+    assert any(words in problem for problem in problems(bootstrap, ["demo"])), problems(bootstrap, ["demo"])
+
+
+def test_issuers_and_providers_that_do_not_know_one_another_are_told() -> None:
+    found = problems(SHIPPED, ["corporate"])
+
+    assert len(found) == 2
+    assert "'demo', which the setting extauthz.issuers does not name" in found[0]
+    assert "names 'corporate', but jwt_authn has no such provider" in found[1]
