@@ -13,7 +13,7 @@ import click
 
 from gateledger.settings import Settings, SettingsError, load
 from ledger import lock
-from ledger.migrate import migrations
+from ledger.migrate import MigrationError, migrations
 from ledger.writer import Places, Writer
 from service import clickhouse, logs
 
@@ -27,11 +27,21 @@ def main(config: Path | None, home: Path | None, check: bool) -> None:
     try:
         settings = load(config, {"home": home} if home else {})
         migrations()
-        if not check:
+        if check:
+            _check(settings)
+        else:
             run(settings)
-    except (SettingsError, lock.LockError, OSError) as error:
+    except (SettingsError, lock.LockError, MigrationError, OSError) as error:
         click.echo(f"ledger: {error}", err=True)
         sys.exit(2)
+
+
+def _check(settings: Settings) -> None:
+    """Raise OSError when the writer's password cannot be read."""
+    password = settings.clickhouse.writer_password_file
+    if password and (password.exists() or not settings.embedded):
+        password.read_text(encoding="utf-8")
+    click.echo("ledger: the settings are fine")
 
 
 def run(settings: Settings) -> None:

@@ -72,12 +72,14 @@ class Writer:
         self._store: Store | None = None
         self._status = status_file.read(places.status)
         self._trouble = ""
+        self._met = False
         # Segments that do not add up, and when (monotonic seconds) to look at each again.
         self._stuck: dict[str, float] = {}
 
     def run(self) -> None:
-        """Work until asked to stop; the insert in flight is finished. Raises OSError when the status
-        cannot be written.
+        """Work until asked to stop; the insert in flight is finished.
+
+        Raises MigrationError when the database that is met first has another schema: waiting heals nothing.
         """
         self._report(self._status)
         while not self._stop.is_set():
@@ -85,7 +87,12 @@ class Writer:
                 idle = self._round()
             except _StoppedError:
                 break
-            except (ClickHouseError, MigrationError, OSError, SpoolError) as error:
+            except MigrationError as error:
+                self._down(error)
+                if not self._met:
+                    raise
+                self._stop.wait(self._backoff.failed())
+            except (ClickHouseError, OSError, SpoolError) as error:
                 self._down(error)
                 self._stop.wait(self._backoff.failed())
             else:
@@ -112,6 +119,7 @@ class Writer:
             applied = migrate(client)
             if applied:
                 self._log.info("schema migrated", applied=applied)
+            self._met = True
             self._store = Store(client, self._places.quarantine)
             self._up(self._status.with_totals(self._store.totals()))
         return self._store
@@ -185,7 +193,11 @@ class Writer:
 
     def _report(self, status: Status) -> None:
         self._status = replace(status, updated_at=time.time())
-        status_file.write(self._places.status, self._status)
+        try:
+            status_file.write(self._places.status, self._status)
+        except OSError as error:
+            # A report is not worth an end: it is written again with the next change or heartbeat.
+            self._log.warning("the status cannot be written", path=str(self._places.status), error=str(error))
 
 
 def _items(segment: Segment) -> Iterator[Record | Torn]:

@@ -17,6 +17,8 @@ from cutting_proxy import CuttingProxy
 from ledger_entries import paths, select
 from ledger_process import LedgerProcess, fill, origin, wait_until
 
+from ledger.migrate import migrate
+
 MIDNIGHT_NS = 86_400 * 10**9
 
 Start = Callable[..., LedgerProcess]
@@ -240,6 +242,35 @@ def test_a_second_writer_on_the_same_home_is_refused(ledger: LedgerProcess) -> N
     assert "Traceback" not in second.stderr
 
 
+def test_a_status_that_cannot_be_written_stops_nothing(
+    server: ChServerProcess, client: Client, tmp_path: Path, node: str
+) -> None:
+    in_the_way = tmp_path / "status"
+    in_the_way.mkdir()
+    ledger = LedgerProcess(tmp_path / "home", server.url, server.password_file, status=str(in_the_way))
+    fill(ledger.spool, (origin(node=node), paths("/1")))
+
+    with ledger:
+        ledger.drained()
+
+    assert rows(client, node) == Counter({"/1": 1})
+    assert "the status cannot be written" in ledger.log.read_text()
+
+
+def test_a_database_of_another_version_is_said_at_once(tmp_path: Path) -> None:
+    with ChServerProcess(tmp_path / "server") as server:
+        client = server.writer_client()
+        migrate(client)
+        client.command("INSERT INTO audit.schema_migrations (name, sha256) VALUES ('9999_later.sql', 'x')")
+        client.close()
+        ledger = LedgerProcess(tmp_path / "home", server.url, server.password_file)
+        done = subprocess.run(ledger.command, check=False, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 2
+    assert "9999_later.sql" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_check_validates_and_exits(ledger: LedgerProcess, tmp_path: Path) -> None:
     fine = subprocess.run(
         [*ledger.command, "--check"], check=False, capture_output=True, text=True, timeout=60
@@ -249,7 +280,7 @@ def test_check_validates_and_exits(ledger: LedgerProcess, tmp_path: Path) -> Non
         [*ledger.command, "--check"], check=False, capture_output=True, text=True, timeout=60
     )
 
-    assert (0, "", "") == (fine.returncode, fine.stdout, fine.stderr)
+    assert (0, "ledger: the settings are fine\n", "") == (fine.returncode, fine.stdout, fine.stderr)
     assert 2 == wrong.returncode
     assert "ledger.poll: no such setting" in wrong.stderr
     # Nothing was started, nothing was made.
