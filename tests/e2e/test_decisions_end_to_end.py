@@ -165,6 +165,15 @@ def test_a_request_gets_its_status_and_leaves_one_row_that_explains_it(
     assert row["entry_type"] == "DownstreamEnd"
 
 
+@pytest.mark.parametrize("shape", ["Basic cm9vdDpyb290, Bearer {}", "xBearer {}", "Bearer {} x"])
+def test_a_header_that_holds_more_than_the_verified_token_is_refused(stack: StackProcess, shape: str) -> None:
+    header = shape.format(stack.token("alice", "customer"))
+    answer = stack.ask("/orders/1", headers={"authorization": header})
+
+    assert answer.status == 401
+    assert answer.json()["reason_code"] == "invalid_credential"
+
+
 def test_an_answer_of_extauthz_names_its_decision_and_never_the_policy(stack: StackProcess) -> None:
     answer = stack.ask("/admin/users", token=stack.token("alice", "customer"))
     row = stack.row(answer.headers["x-request-id"])

@@ -10,7 +10,9 @@ from http.client import HTTPException
 import psutil
 import pytest
 from clickhouse_connect.driver.exceptions import Error
-from stack_process import StackProcess, eventually
+from stack_process import Answer, StackProcess, eventually
+
+from gateledger.assets import asset
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,35 @@ def test_a_hanging_extauthz_is_a_503_and_an_error_row(fragile: StackProcess) -> 
     assert row["upstream_address"] == ""
     assert row["service"] == "orders"
     eventually(lambda: passes(fragile), "requests pass again")
+
+
+def test_an_extauthz_without_a_policy_denies_and_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
+    base = tmp_path_factory.mktemp("gl")
+    policy = base / "policy.csv"
+    policy.write_text(asset("policies/policy.csv").read_text())
+    with StackProcess(base / "home", {"GATELEDGER_EXTAUTHZ__POLICY": str(policy)}) as stack:
+        assert passes(stack)
+        policy.write_text("p, broken\n")
+        before = stack.pid("extauthz")
+        assert before
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: stack.pid("extauthz") not in (None, before), "extauthz is started again")
+
+        answer = eventually(lambda: undecided(stack), "extauthz answers that it has no policy")
+        row = stack.row(answer.headers["x-request-id"])
+        status = stack.run("status")
+
+    assert answer.json()["reason_code"] == "policy_unavailable"
+    assert (row["decision"], row["reason_code"]) == ("error", "policy_unavailable")
+    assert row["decision_id"] == answer.headers["x-decision-id"]
+    assert status.returncode == 1
+    assert "policy.csv:1" in status.stdout
+
+
+def undecided(stack: StackProcess) -> Answer | None:
+    """The answer of an extauthz that is there but has no policy."""
+    answer = stack.ask("/orders/health")
+    return answer if answer.status == 503 and "x-decision-id" in answer.headers else None
 
 
 @pytest.mark.parametrize("name", ["extauthz", "alslog", "ledger", "chserver", "upstream", "envoy"])
@@ -88,15 +119,16 @@ def rows_of(stack: StackProcess, marker: str) -> list[tuple[str, int]]:
         return []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_under_load_loses_nothing_and_leaves_no_process(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, number: signal.Signals
 ) -> None:
     stack = StackProcess(tmp_path_factory.mktemp("gl") / "home")
     with stack:
         parent = psutil.Process(stack.process.pid if stack.process else 0)
         children = parent.children(recursive=True)
         seen = [status_of(stack, f"stop-{number}") for number in range(50)]
-        code = stack.stop()
+        code = stack.stop(number)
 
         assert code == 0, stack.said()
         assert seen == [200] * 50

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from stack_process import GATELEDGER, StackProcess
 
+from gateledger.assets import asset
+
 
 def up(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = StackProcess(home, settings).environment()
@@ -68,6 +70,12 @@ def test_nothing_to_guard(tmp_path: Path) -> None:
     [
         pytest.param({"GATELEDGER_ENVOY__BINARY": "nowhere"}, "nowhere", id="Envoy that is not there"),
         pytest.param({"GATELEDGER_ENVOY__BOOTSTRAP": "nowhere.yaml"}, "nowhere.yaml", id="no bootstrap"),
+        pytest.param(
+            {"GATELEDGER_CLICKHOUSE__URL": "http://127.0.0.1:9"},
+            "clickhouse.writer_password_file",
+            id="a server without the writer's password",
+        ),
+        pytest.param({"GATELEDGER_ENVOY__LISTEN": "0.0.0.0:0"}, "--demo listens on loopback", id="open demo"),
         pytest.param({"GATELEDGER_ENVOI__BINARY": "x"}, "GATELEDGER_ENVOI__BINARY", id="unknown setting"),
         pytest.param({"GATELEDGER_ENVOY__CONCURRENCY": "two"}, "CONCURRENCY", id="wrong type"),
     ],
@@ -78,6 +86,16 @@ def test_a_setting_that_cannot_be_used(tmp_path: Path, settings: dict[str, str],
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_bootstrap_that_would_open_the_gate(tmp_path: Path) -> None:
+    bootstrap = tmp_path / "mine.yaml"
+    shipped = asset("envoy/bootstrap.yaml").read_text()
+    bootstrap.write_text(shipped.replace("failure_mode_allow: false", "failure_mode_allow: true"))
+    done = up(tmp_path / "home", "--demo", GATELEDGER_ENVOY__BOOTSTRAP=str(bootstrap))
+
+    assert done.returncode == 2
+    assert "mine.yaml: HTTP connection manager 'gate': failure_mode_allow" in done.stderr
 
 
 def test_a_bootstrap_that_envoy_refuses(tmp_path: Path) -> None:

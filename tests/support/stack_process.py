@@ -85,11 +85,11 @@ class StackProcess:
             )
         eventually(self._is_ready, "gateledger is ready", 90)
 
-    def stop(self) -> int:
-        """SIGTERM and wait; gives the exit code."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and wait; gives the exit code."""
         if self.process is None:
             return 0
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
         code = self.process.wait(timeout=PATIENCE_SECONDS)
         self.process = None
         return code
