@@ -22,6 +22,7 @@ from extauthz.metrics import Metrics
 from extauthz.reload import PolicyStore
 from extauthz.server import SERVICE, Gate, make_server
 from extauthz.watch import looks
+from extauthz.watched_files import WatchedFiles
 from gateledger.settings import Settings, SettingsError
 from gateledger.settings import load as load_settings
 from service import logs, probes
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import structlog
 
     from extauthz.settings import ExtAuthzSettings
-    from service.grpc_server import Health
 
     Log = structlog.stdlib.BoundLogger
 
@@ -83,7 +83,8 @@ async def serve(settings: Settings, log: Log) -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     journal = Journal(extauthz.journal or settings.home / "spool" / "extauthz")
-    store = PolicyStore(_policy_paths(extauthz), extauthz.request, journal, metrics, log)
+    files = WatchedFiles(_policy_paths(extauthz), extauthz.settle_seconds)
+    store = PolicyStore(files, extauthz.request, journal, metrics, log)
     rules = Rules(extauthz.request, config_version(extauthz))
     checker = Checker(extauthz.issuers, rules, store.snapshot, metrics.observe, log)
 
@@ -109,23 +110,17 @@ async def _answer(
     # The first policy is in place before the first Check can come.
     await store.refresh()
     await server.start()
-    await health.set(serving=store.snapshot().engine is not None)
+    # Also without a policy: Envoy asks none but healthy servers, and only an answer says why there is none.
+    await health.set(serving=True)
     log.info("ready", listen=addresses)
-    await _follow(store, health, extauthz.reload_seconds, stop)
+    # A file that has to rest is looked at again when it may have.
+    seconds = min(extauthz.reload_seconds, extauthz.settle_seconds)
+    async for _ in looks(store.directories, seconds, stop):
+        await store.refresh()
     log.info("stopping", drain_seconds=extauthz.drain_seconds)
     await health.set(serving=False)
     await gate.quiet(extauthz.drain_seconds)
     await server.stop(_GRACE_SECONDS)
-
-
-async def _follow(store: PolicyStore, health: Health, seconds: float, stop: asyncio.Event) -> None:
-    """Keep the policy up to date until `stop`."""
-    serving = store.snapshot().engine is not None
-    async for _ in looks(store.directories, seconds, stop):
-        await store.refresh()
-        if not serving and store.snapshot().engine is not None:
-            serving = True
-            await health.set(serving=True)
 
 
 def _policy_paths(settings: ExtAuthzSettings) -> tuple[Path, Path]:

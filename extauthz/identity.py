@@ -27,11 +27,17 @@ _FAILED = ".failed"
 # Failures that say nothing about the credential, where another issuer's says more.
 _MISSING = "Jwt is missing"
 _NOT_MINE = "Jwt issuer is not configured"
-# Envoy looks for "Bearer " anywhere in the header; a header that holds anything else was not verified.
-_BEARER = re.compile(r"Bearer [A-Za-z0-9._~+/=-]+")
+# Envoy looks for "Bearer " anywhere in the header, and takes from there what has a token's characters;
+# whatever else the header holds was not verified.
+_BEARER = re.compile(r"Bearer [A-Za-z0-9._-]+")
 _ROLE = re.compile(r"[A-Za-z0-9_.:/@-]{1,128}")
 _CLAIM = re.compile(r"\{([^{}]+)\}")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Unicode's Default_Ignorable_Code_Point, as far as the categories above do not have it: shown as nothing.
+_IGNORABLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff]"
+)
 
 
 class IssuerRules(Protocol):
@@ -70,7 +76,7 @@ def identify(
     if not verified:
         return _unverified(tokens, authorization, issuers)
     issuer = verified[0]
-    if not all(_BEARER.fullmatch(line) for line in authorization):
+    if len(authorization) > 1 or not all(_BEARER.fullmatch(line) for line in authorization):
         return _refused(issuer, "the Authorization header holds more than the verified token")
     try:
         return Identity(_subject(issuer, tokens[issuer.name]))
@@ -126,12 +132,23 @@ def subject_problem(name: str) -> str:
         return "is empty"
     if name in {"*", ANONYMOUS_NAME} or name.startswith((f"{ANONYMOUS_NAME}@", ROLE_PREFIX)):
         return "is a name that the policy reserves"
-    if any(unicodedata.category(character) in _INVISIBLE for character in name):
-        return "has control characters"
+    if problem := _misleading(name):
+        return problem
     if name != name.strip():
         return "begins or ends with a space"
     if len(name.encode()) > MAX_SUBJECT_BYTES:
         return f"is longer than {MAX_SUBJECT_BYTES} bytes"
+    return ""
+
+
+def _misleading(name: str) -> str:
+    """Why a name could be taken for another one by whoever reads it."""
+    if any(unicodedata.category(character) in _INVISIBLE for character in name):
+        return "has control characters"
+    if _IGNORABLE.search(name):
+        return "has invisible characters"
+    if not unicodedata.is_normalized("NFC", name):
+        return "is not in Unicode's normal form C"
     return ""
 
 

@@ -4,7 +4,7 @@ Invariants:
 - a policy decides only after its text is durable in the journal;
 - a policy with an error never decides: the last good one stays, and the refusal is told;
 - a swap is one reference: a request is decided by one policy, the old or the new;
-- files are taken when they rest: two equal looks, apart by SETTLE_SECONDS.
+- files are taken when they rest (extauthz.watched_files), and two looks, apart by LOOK_SECONDS, were equal.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     import structlog
 
     from extauthz.metrics import Metrics
+    from extauthz.watched_files import Signature, WatchedFiles
 
-SETTLE_SECONDS = 0.1
+LOOK_SECONDS = 0.1
 # After so many unequal looks in a row the next poll goes on.
 _LOOKS = 20
-
-Signature = tuple[tuple[int, ...] | None, ...]
 
 
 class Recorder(Protocol):
@@ -55,14 +54,13 @@ class PolicyStore:
 
     def __init__(
         self,
-        paths: tuple[Path, Path],
+        files: WatchedFiles,
         request: Sequence[str],
         journal: Recorder,
         metrics: Metrics,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
-        """`paths`: model and policy."""
-        self._paths = paths
+        self._files = files
         self._request = tuple(request)
         self._journal = journal
         self._metrics = metrics
@@ -78,7 +76,7 @@ class PolicyStore:
     @property
     def directories(self) -> tuple[Path, ...]:
         """Where a change of the files shows; behind a ConfigMap's links the directory changes, not the file."""
-        return tuple({path.parent for path in self._paths})
+        return tuple({path.parent for path in self._files.paths})
 
     def detail(self) -> dict[str, object]:
         """What /readyz says about the policy."""
@@ -98,7 +96,7 @@ class PolicyStore:
 
     async def refresh(self) -> None:
         """Look at the files, and swap in what they hold if it is new and good. Raises nothing."""
-        signature = _signature(self._paths)
+        signature = self._files.look()
         if signature == self._seen:
             return
         try:
@@ -111,23 +109,25 @@ class PolicyStore:
             self._seen = signature
 
     async def _settled(self) -> Source | None:
-        """The files once they rest; None when they do not come to rest."""
-        source: Source | None = None
+        """The files if they rest; None while they do not."""
         for _ in range(_LOOKS):
+            signature = self._files.look()
+            source = await self._read()
+            if not self._files.rest((source.model, source.policy)):
+                return None
+            await asyncio.sleep(LOOK_SECONDS)
             again = await self._read()
-            if source is not None and again.version == source.version:
+            if again.version == source.version and self._files.look() == signature:
                 return source
-            source = again
-            await asyncio.sleep(SETTLE_SECONDS)
         return None
 
     async def _read(self) -> Source:
         """The files; one that is away for a moment gets a second chance. Raises PolicyError."""
         try:
-            return await asyncio.to_thread(read, *self._paths)
+            return await asyncio.to_thread(read, *self._files.paths)
         except PolicyError:
-            await asyncio.sleep(SETTLE_SECONDS)
-            return await asyncio.to_thread(read, *self._paths)
+            await asyncio.sleep(LOOK_SECONDS)
+            return await asyncio.to_thread(read, *self._files.paths)
 
     async def _take(self, source: Source) -> bool:
         """Whether there is nothing more to do about these files."""
@@ -188,15 +188,3 @@ class PolicyStore:
 def _defect(source: Source, error: Exception) -> Finding:
     message = f"cannot be loaded: {type(error).__name__}: {error}; this is a defect of gateledger"
     return Finding(source.policy_path, 0, Severity.ERROR, "defect", message)
-
-
-def _signature(paths: Sequence[Path]) -> Signature:
-    return tuple(_stat(path) for path in paths)
-
-
-def _stat(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

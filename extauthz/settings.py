@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from service.settings import Section
+from access.subject import ANONYMOUS_NAME
+from extauthz.identity import subject_problem
+from service.settings import Address, Section
 
 Attribute = Literal["subject", "service", "resource", "action", "host", "scheme", "client_address"]
 
@@ -23,7 +26,10 @@ class Issuer(Section):
         "its failure in NAME.failed."
     )
     subject: str = Field(
-        "{sub}", description="Template of the subject, from claims: {sub}, {iss}, {email}, …"
+        "{sub}",
+        description="Template of the subject, from claims: {sub}, {iss}, {email}, … With several issuers each "
+        "begins with a text of its own, such as corp:{sub} and partner:{sub}, and none of these texts "
+        "begins another.",
     )
     roles_claim: str = Field("roles", description="Claim that lists the roles; dots descend into objects.")
     roles: tuple[str, ...] = Field(
@@ -42,7 +48,19 @@ class Issuer(Section):
     def _template(cls, template: str) -> str:
         if not _CLAIM.search(template) or set("{}") & set(_CLAIM.sub("", template)):
             raise ValueError('must name at least one claim in braces, like "{sub}"')
+        prefix = _prefix(template)
+        # Whole names are looked at with each token; this tells at the start what could only ever be refused.
+        problem = subject_problem(f"{prefix}x")
+        if prefix.startswith(ANONYMOUS_NAME):
+            problem = "could be a name that the policy reserves"
+        if problem:
+            raise ValueError(f"must not begin with {prefix!r}: the subject {problem}")
         return template
+
+
+def _prefix(template: str) -> str:
+    """What every subject of a template begins with, whatever the claims say."""
+    return template.partition("{")[0]
 
 
 class ExtAuthzSettings(Section):
@@ -51,7 +69,7 @@ class ExtAuthzSettings(Section):
     listen: tuple[str, ...] = Field(
         (), description="Addresses: unix:PATH or HOST:PORT. Default: unix:HOME/run/extauthz.sock."
     )
-    metrics: str = Field("127.0.0.1:9464", description="HOST:PORT of /metrics, /healthz and /readyz.")
+    metrics: Address = Field("127.0.0.1:9464", description="HOST:PORT of /metrics, /healthz and /readyz.")
     model: Path | None = Field(
         None, description="Casbin model file. Default: the shipped policies/model.conf."
     )
@@ -71,6 +89,12 @@ class ExtAuthzSettings(Section):
     reload_seconds: float = Field(
         1, gt=0, description="Seconds between two looks at the policy files, beside file events."
     )
+    settle_seconds: float = Field(
+        2,
+        gt=0,
+        description="Seconds that a policy file must be left alone before it is taken, if it was changed in place "
+        "or does not end with a line break; one that was replaced by renaming is taken at once.",
+    )
     max_concurrent: int = Field(
         512, ge=1, description="Checks in flight before further ones are answered `overloaded`."
     )
@@ -78,15 +102,17 @@ class ExtAuthzSettings(Section):
 
     @model_validator(mode="after")
     def _issuers_apart(self) -> Self:
-        """One name, or one subject template, for two issuers would let one speak for the other's subjects."""
-        for what, values in (
-            ("name", [issuer.name for issuer in self.issuers]),
-            ("subject", [issuer.subject for issuer in self.issuers]),
-        ):
-            twice = {value for value in values if values.count(value) > 1}
-            if twice:
+        """No issuer, whatever it writes into its claims, can speak for another one's subjects."""
+        for one, other in itertools.combinations(self.issuers, 2):
+            if one.name == other.name:
+                raise ValueError(f"issuers: two issuers have the same name {one.name!r}; each needs its own")
+            prefixes = _prefix(one.subject), _prefix(other.subject)
+            if prefixes[0].startswith(prefixes[1]) or prefixes[1].startswith(prefixes[0]):
                 raise ValueError(
-                    f"issuers: two issuers have the same {what} {min(twice)!r}; each needs its own"
+                    f"issuers: {one.name!r} and {other.name!r} could each name the other's subjects, because "
+                    f"their templates {one.subject!r} and {other.subject!r} begin alike; begin each with a text "
+                    f'of its own before the first claim, such as "corp:{{sub}}" and "partner:{{sub}}", where '
+                    "neither text begins the other"
                 )
         return self
 

@@ -168,6 +168,8 @@ def _metadata(decision: Decision, decide_us: int) -> dict[str, str]:
 
 def _fill_ok(ok: ext_authz_pb2.OkHttpResponse, decision: Decision) -> None:
     subject = decision.request.subject
+    # Envoy leaves the token in, for us to see the header whole; the upstream gets the subject instead.
+    ok.headers_to_remove.append("authorization")
     upstream = {
         "x-subject": subject.name,
         "x-roles": ",".join(subject.roles),

@@ -17,6 +17,7 @@ from check_requests import NO_TOKEN, allows, check_request, metadata, parsed, to
 from extauthz_process import CHECK, ROOT, Service, wait_for
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from policy_texts import SAMPLE
 
 from spool import sealed_segments
 
@@ -153,15 +154,39 @@ def test_without_a_policy_it_answers_and_takes_one_when_it_comes(
     service.policy.unlink()
     service.start()
 
-    assert reason(service, check_request()) == "policy_unavailable"
-    assert parsed(service.check(check_request())).error_response.status.code == 503
-    assert health(service) == "NOT_SERVING"
-    assert service.get("/readyz")[0] == 503
+    code, text = service.get("/readyz")
+    answer = service.check(check_request())
+
+    # Envoy asks healthy servers only: were this one not, nobody would hear the reason.
+    assert (health(service), health(service, "")) == ("SERVING", "SERVING")
+    assert parsed(answer).error_response.status.code == 503
+    assert metadata(answer)["reason_code"] == "policy_unavailable"
+    assert service.metric('gateledger_checks_total{effect="deny",reason_code="policy_unavailable"}') == 1
+    assert code == 503
+    assert "policy.csv: error[unreadable]" in json.loads(text)["refused"]["findings"][0]
 
     service.put(ALLOW)
-    wait_for("the policy", lambda: health(service) == "SERVING")
+    wait_for("the policy", lambda: allows(service.check(check_request())))
 
-    assert allows(service.check(check_request()))
+    assert service.get("/readyz")[0] == 200
+
+
+def test_a_policy_that_is_changed_in_place_decides_once_it_rests(
+    make_service: Callable[..., Service], tmp_path: Path
+) -> None:
+    # In a folder where nothing else happens, and without regular looks: only the file's rest brings one.
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    model, policy = folder / "model.conf", folder / "policy.csv"
+    model.write_bytes((SAMPLE / "model.conf").read_bytes())
+    policy.write_text(ALLOW)
+    service = make_service(
+        model=str(model), policy=str(policy), settle_seconds=0.2, reload_seconds=3600
+    ).start()
+    policy.write_text(DENY)
+    wait_for("the denial", lambda: not allows(service.check(check_request())))
+
+    assert service.metric('gateledger_policy_reloads_total{result="loaded"}') == 2
 
 
 def test_without_a_journal_no_policy_decides(make_service: Callable[..., Service]) -> None:
@@ -169,7 +194,8 @@ def test_without_a_journal_no_policy_decides(make_service: Callable[..., Service
     second = make_service("second", journal=str(holder.home / "spool" / "extauthz")).start()
 
     assert reason(second, check_request()) == "audit_unavailable"
-    assert health(second) == "NOT_SERVING"
+    assert health(second) == "SERVING"
+    assert second.get("/readyz")[0] == 503
     assert "stop that process" in json.dumps(second.event("policy not swapped in, it cannot be recorded"))
 
     holder.stop()
@@ -243,10 +269,12 @@ def test_an_address_that_is_taken_is_exit_code_2(
         ),
         pytest.param({"reload_seconds": 0}, 2, "extauthz.reload_seconds", id="a bad setting"),
         pytest.param({"listen": ["nonsense"]}, 2, "cannot listen on 'nonsense'", id="a bad address"),
+        pytest.param({"metrics": "foo"}, 2, "extauthz.metrics: ", id="a bad address of the metrics"),
+        pytest.param({"metrics": "unix:/x"}, 2, "extauthz.metrics: ", id="metrics on a socket file"),
         pytest.param(
             {"issuers": [{"name": "a"}, {"name": "b"}]},
             2,
-            "two issuers have the same subject",
+            "'a' and 'b' could each name the other's subjects",
             id="issuers that clash",
         ),
     ],

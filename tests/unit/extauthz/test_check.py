@@ -37,6 +37,36 @@ def test_a_check_is_answered_from_bytes_to_bytes(engine: Engine) -> None:
     assert seen == [ReasonCode.RULE_ALLOW, ReasonCode.NO_MATCHING_RULE, ReasonCode.UNAUTHENTICATED]
 
 
+def test_the_upstream_gets_the_subject_instead_of_the_token(engine: Engine) -> None:
+    question = check_request(headers=[("authorization", b"Bearer abc.def.ghi")])
+
+    answer = parsed(checker(lambda: Snapshot(engine)).check(question)).ok_response
+
+    assert "authorization" in answer.headers_to_remove
+    assert "x-subject" in {option.header.key for option in answer.headers}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([b"Basic cm9vdDpyb290", b"Bearer abc.def.ghi"], id="two headers"),
+        pytest.param([b"Basic cm9vdDpyb290, Bearer abc.def.ghi"], id="two schemes in one"),
+        pytest.param([b"xBearer abc.def.ghi"], id="before the token"),
+        pytest.param([b"Bearer abc.def.ghi x"], id="behind the token"),
+    ],
+)
+def test_a_verified_token_that_did_not_come_alone_is_an_invalid_credential(
+    engine: Engine, headers: list[bytes]
+) -> None:
+    question = check_request(headers=[("authorization", header) for header in headers])
+
+    answer = checker(lambda: Snapshot(engine)).check(question)
+
+    assert parsed(answer).denied_response.status.code == 401
+    assert metadata(answer)["reason_code"] == "invalid_credential"
+    assert metadata(answer)["auth_issuer"] == "demo"
+
+
 def test_every_decision_has_a_name_of_its_own(engine: Engine) -> None:
     check = checker(lambda: Snapshot(engine)).check
 

@@ -90,12 +90,6 @@ def reason(asked: Asked, identity: Identity, engine: Engine | None) -> tuple[str
             replace(ASKED, service=""), person(), ("bad_request", "route has no service"), id="no service"
         ),
         pytest.param(
-            replace(ASKED, authorization=("a", "b")),
-            person(),
-            ("bad_request", "2 Authorization headers"),
-            id="two Authorization headers",
-        ),
-        pytest.param(
             replace(ASKED, hosts=("a", "a")),
             person(),
             ("bad_request", "2 Host headers"),
@@ -118,6 +112,30 @@ def reason(asked: Asked, identity: Identity, engine: Engine | None) -> tuple[str
             person(),
             ("bad_request", "a Host header that names no host"),
             id="space",
+        ),
+        pytest.param(
+            replace(ASKED, host=""),
+            person(),
+            ("bad_request", "a Host header that names no host"),
+            id="no host",
+        ),
+        pytest.param(
+            replace(ASKED, hosts=("",)),
+            person(),
+            ("bad_request", "a Host header that names no host"),
+            id="an empty Host header",
+        ),
+        pytest.param(
+            replace(ASKED, host=":80"),
+            person(),
+            ("bad_request", "a Host header that names no host"),
+            id="a port alone",
+        ),
+        pytest.param(
+            replace(ASKED, host="."),
+            person(),
+            ("bad_request", "a Host header that names no host"),
+            id="a dot",
         ),
         pytest.param(
             replace(ASKED, target="/a;b", service=""),

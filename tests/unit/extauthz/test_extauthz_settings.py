@@ -18,8 +18,57 @@ def settings(**keys: Any) -> ExtAuthzSettings:
     [
         pytest.param(
             {"issuers": [{"name": "a"}, {"name": "b"}]},
-            "two issuers have the same subject '{sub}'",
+            "'a' and 'b' could each name the other's subjects, because their templates '{sub}' and '{sub}'",
             id="one subject template for two issuers",
+        ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "corp:{sub}"}, {"name": "b", "subject": "{sub}"}]},
+            "'a' and 'b' could .* begin each with a text of its own",
+            id="a template whose claim may hold the other's prefix",
+        ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "{sub}"}, {"name": "b", "subject": "{email}"}]},
+            "'a' and 'b' could",
+            id="two claims without a prefix",
+        ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "{iss}#{sub}"}, {"name": "b", "subject": "b:{sub}"}]},
+            "'a' and 'b' could",
+            id="an issuer's own word for its name",
+        ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "corp{sub}"}, {"name": "b", "subject": "corporate{sub}"}]},
+            "'a' and 'b' could",
+            id="a prefix that begins the other",
+        ),
+        pytest.param(
+            {
+                "issuers": [
+                    {"name": "a", "subject": "x:{sub}"},
+                    {"name": "b", "subject": "y:{sub}"},
+                    {"name": "c", "subject": "y:z:{sub}"},
+                ]
+            },
+            "'b' and 'c' could",
+            id="two of three",
+        ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "role:{sub}"}]}, "must not begin with 'role:'", id="a role"
+        ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "anonymous@{sub}"}]},
+            "must not begin with 'anonymous@'",
+            id="anonymous",
+        ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "anonymous{sub}"}]},
+            "must not begin with 'anonymous'",
+            id="what can become anonymous",
+        ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "a\u200b{sub}"}]},
+            "control characters",
+            id="a prefix that no subject may have",
         ),
         pytest.param(
             {"issuers": [{"name": "a"}, {"name": "a", "subject": "{email}"}]},
@@ -50,7 +99,9 @@ def test_settings_that_would_blur_identities_are_refused(keys: dict[str, Any], m
 
 
 def test_issuers_with_templates_of_their_own_live_side_by_side() -> None:
-    found = settings(issuers=[{"name": "a"}, {"name": "b", "subject": "{iss}#{sub}"}])
+    found = settings(
+        issuers=[{"name": "a", "subject": "corp:{sub}"}, {"name": "b", "subject": "partner:{iss}#{sub}"}]
+    )
 
     assert [issuer.name for issuer in found.issuers] == ["a", "b"]
 

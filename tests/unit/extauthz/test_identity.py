@@ -96,6 +96,22 @@ def test_no_credentials_are_anonymous(tokens: dict[str, Any]) -> None:
         pytest.param(token("a\u0085b"), "the subject has control characters", id="C1 control"),
         pytest.param(token("a\u202eb"), "the subject has control characters", id="right-to-left override"),
         pytest.param(token("a\u200bb"), "the subject has control characters", id="zero-width space"),
+        pytest.param(token("a\u115fb"), "the subject has invisible characters", id="Hangul filler"),
+        pytest.param(token("a\u3164"), "the subject has invisible characters", id="another Hangul filler"),
+        pytest.param(token("a\uffa0"), "the subject has invisible characters", id="a narrow Hangul filler"),
+        pytest.param(token("a\u034f"), "the subject has invisible characters", id="grapheme joiner"),
+        pytest.param(token("a\u17b4"), "the subject has invisible characters", id="Khmer inherent vowel"),
+        pytest.param(token("a\u180b"), "the subject has invisible characters", id="Mongolian selector"),
+        pytest.param(
+            token("a\u180f"), "the subject has invisible characters", id="the last Mongolian selector"
+        ),
+        pytest.param(token("a\ufe0f"), "the subject has invisible characters", id="variation selector"),
+        pytest.param(
+            token("a\U000e01ef"), "the subject has invisible characters", id="variation selector 256"
+        ),
+        pytest.param(token("a\u2065"), "the subject has invisible characters", id="an ignorable to come"),
+        pytest.param(token("Zoe\u0308"), "the subject is not in Unicode's normal form C", id="decomposed"),
+        pytest.param(token("5 \u212a"), "the subject is not in Unicode's normal form C", id="Kelvin sign"),
         pytest.param(token(" alice"), "the subject begins or ends with a space", id="leading space"),
         pytest.param(token("alice\u00a0"), "the subject begins or ends with a space", id="trailing space"),
         pytest.param(token("x" * 257), "the subject is longer than 256 bytes", id="too long"),
@@ -130,10 +146,18 @@ def test_a_verified_token_that_names_no_possible_subject_is_refused(
     assert expected == identify(tokens, BEARER, (DEMO,))
 
 
-def test_the_whole_name_counts_not_the_claim_alone() -> None:
-    issuer = Issuer(name="demo", subject="{kind}:{sub}")
+@pytest.mark.parametrize(
+    ("template", "claims"),
+    [
+        pytest.param("{kind}:{sub}", {"kind": "role", "sub": "admin"}, id="from two claims"),
+        pytest.param("ro{sub}", {"sub": "le:admin"}, id="from a prefix and a claim"),
+        pytest.param("a{sub}", {"sub": "nonymous"}, id="anonymous"),
+    ],
+)
+def test_the_whole_name_counts_not_the_claim_alone(template: str, claims: dict[str, str]) -> None:
+    issuer = Issuer(name="demo", subject=template)
 
-    identity = identify({"demo": {"kind": "role", "sub": "admin"}}, BEARER, (issuer,))
+    identity = identify({"demo": claims}, BEARER, (issuer,))
 
     assert identity.refusal == "token of issuer demo: the subject is a name that the policy reserves"
 
@@ -153,22 +177,28 @@ def test_the_whole_name_counts_not_the_claim_alone() -> None:
 def test_an_authorization_header_that_nothing_verified_is_never_anonymous(
     authorization: str, tokens: dict[str, Any]
 ) -> None:
-    identity = identify(tokens, (authorization,), (DEMO,))
+    for headers in ((authorization,), (authorization, authorization)):
+        identity = identify(tokens, headers, (DEMO,))
 
-    assert identity.refusal == "an Authorization header that no issuer verified"
-    assert not identity.subject.name
+        assert identity.refusal == "an Authorization header that no issuer verified"
+        assert not identity.subject.name
 
 
 @pytest.mark.parametrize(
     "authorization",
     [
-        pytest.param("Basic x, Bearer abc.def.ghi", id="two schemes in one"),
-        pytest.param("bearer abc.def.ghi", id="another header than the verified one"),
-        pytest.param("Bearer abc.def.ghi and more", id="more behind the token"),
+        pytest.param(["Basic x, Bearer abc.def.ghi"], id="two schemes in one"),
+        pytest.param(["Basic x", "Bearer abc.def.ghi"], id="two schemes in two headers"),
+        pytest.param(["Bearer abc.def.ghi", "Bearer abc.def.ghi"], id="the token twice"),
+        pytest.param(["bearer abc.def.ghi"], id="another header than the verified one"),
+        pytest.param(["xBearer abc.def.ghi"], id="something before the scheme"),
+        pytest.param(["Bearer  abc.def.ghi"], id="two spaces"),
+        pytest.param(["Bearer abc.def.ghi and more"], id="more behind the token"),
+        pytest.param(["Bearer abc.def.ghi=x"], id="more that Envoy cuts off the token"),
     ],
 )
-def test_a_header_that_holds_more_than_the_verified_token_is_refused(authorization: str) -> None:
-    identity = identify(token(), (authorization,), (DEMO,))
+def test_a_header_that_holds_more_than_the_verified_token_is_refused(authorization: list[str]) -> None:
+    identity = identify(token(), authorization, (DEMO,))
 
     assert (
         identity.refusal

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from extauthz.decide import Rules
 from extauthz.metrics import Metrics
 from extauthz.reload import PolicyStore
 from extauthz.settings import Issuer
+from extauthz.watched_files import WatchedFiles
 from spool import SpoolError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ ATTRIBUTES = ("subject", "service", "resource", "action")
 GOOD = "p, alice, orders, /orders/:id, GET, allow\n"
 BETTER = "p, alice, orders, /orders/:id, GET, deny\n"
 BAD = "p, alice, orders\n"
+SETTLE_SECONDS = 2.0
 
 
 class Recorder:
@@ -52,8 +55,16 @@ class Bench:
         self.model.write_bytes((SAMPLE / "model.conf").read_bytes())
         self.journal = Recorder()
         self.registry = CollectorRegistry()
+        self.now = 0.0
+        # How much older than they are the files seem.
+        self.aged = 0.0
         self.store = PolicyStore(
-            (self.model, self.policy),
+            WatchedFiles(
+                (self.model, self.policy),
+                SETTLE_SECONDS,
+                monotonic=lambda: self.now,
+                wall=lambda: time.time() + self.aged,
+            ),
             ATTRIBUTES,
             self.journal,
             Metrics(self.registry),
@@ -65,6 +76,11 @@ class Bench:
         beside = self.policy.with_suffix(".new")
         beside.write_text(text)
         beside.rename(self.policy)
+        await self.store.refresh()
+
+    async def wait(self, seconds: float = SETTLE_SECONDS) -> None:
+        """Let so much time go by, and have the policy looked at."""
+        self.now += seconds
         await self.store.refresh()
 
     def count(self, result: str) -> float | None:
@@ -89,7 +105,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(reload, "SETTLE_SECONDS", 0.001)
+    monkeypatch.setattr(reload, "LOOK_SECONDS", 0.001)
     return Bench(tmp_path)
 
 
@@ -157,6 +173,7 @@ async def test_a_model_counts_as_much_as_a_policy(bench: Bench) -> None:
     before = bench.version
     bench.model.write_text(bench.model.read_text() + "# another word\n")
     await bench.store.refresh()
+    await bench.wait()
 
     assert before != bench.version
     assert bench.count("loaded") == 2
@@ -179,26 +196,127 @@ async def test_a_linked_directory_that_is_swapped_is_seen(bench: Bench, tmp_path
     assert not bench.allowed
 
 
-async def test_a_file_that_is_still_written_is_not_taken(
+async def test_a_file_that_is_rewritten_in_place_with_pauses_is_taken_only_whole(bench: Bench) -> None:
+    await bench.put(GOOD)
+    with bench.policy.open("w") as file:
+        for _ in range(5):
+            file.write(GOOD)
+            file.flush()
+            await bench.store.refresh()
+            await bench.wait(0.75 * SETTLE_SECONDS)
+        file.write(BETTER)
+
+    await bench.store.refresh()
+    recorded_while_it_was_written = list(bench.journal.recorded)
+    await bench.wait(0.75 * SETTLE_SECONDS)
+
+    assert bench.allowed
+    assert [bench.version] == recorded_while_it_was_written == bench.journal.recorded
+
+    await bench.wait(0.25 * SETTLE_SECONDS)
+
+    assert not bench.allowed
+    assert len(bench.journal.recorded) == 2
+
+
+async def test_a_file_that_rested_and_changes_while_it_is_read_has_to_rest_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bench.put(GOOD)
-    whole = BETTER * 2
-    pieces = iter([whole[: len(BETTER)], whole])
+    bench.policy.write_text(GOOD * 2)
+    await bench.store.refresh()
     real = reload.read
 
-    def growing(*paths: Path) -> Source:
-        bench.policy.write_text(next(pieces, whole))
+    def overtaken(*paths: Path) -> Source:
+        if bench.policy.read_text() != BETTER:
+            bench.policy.write_text(BETTER)
         return real(*paths)
 
+    monkeypatch.setattr(reload, "read", overtaken)
+    await bench.wait()
+
+    assert bench.allowed
+    assert len(bench.journal.recorded) == 1
+
+
+async def test_a_file_that_is_replaced_is_taken_at_once_also_while_it_was_being_rewritten(
+    bench: Bench,
+) -> None:
+    await bench.put(GOOD)
+    bench.policy.write_text(GOOD * 2)
+    await bench.store.refresh()
+    await bench.put(BETTER)
+
+    assert not bench.allowed
+    assert len(bench.journal.recorded) == 2
+
+
+async def test_a_policy_waits_for_its_model_to_rest(bench: Bench) -> None:
+    await bench.put(GOOD)
+    bench.model.write_text(bench.model.read_text() + "# half of what is ")
+    await bench.put(BETTER)
+
+    assert bench.allowed
+
+    await bench.wait()
+
+    assert not bench.allowed
+
+
+async def test_a_new_file_that_grows_between_two_looks_has_to_rest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.put(GOOD)
+    real = reload.read
+    pieces = iter([BETTER])
+
+    def growing(*paths: Path) -> Source:
+        found = real(*paths)
+        with bench.policy.open("a") as file:
+            file.write(next(pieces, ""))
+        return found
+
     monkeypatch.setattr(reload, "read", growing)
-    bench.policy.touch()
+    await bench.put(GOOD * 2)
+
+    assert len(bench.journal.recorded) == 1
+
+    await bench.wait()
+
+    assert not bench.allowed
+    assert len(bench.journal.recorded) == 2
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param(BETTER.rstrip(), id="no line break in the end"), pytest.param("", id="empty")]
+)
+async def test_a_new_file_whose_last_row_does_not_end_has_to_rest(bench: Bench, text: str) -> None:
+    await bench.put(GOOD)
+    await bench.put(text)
+    await bench.wait(0.75 * SETTLE_SECONDS)
+
+    assert bench.allowed
+
+    await bench.wait(0.25 * SETTLE_SECONDS)
+
+    assert not bench.allowed
+
+
+async def test_a_file_that_has_rested_long_enough_already_is_taken_at_the_start(bench: Bench) -> None:
+    bench.aged = SETTLE_SECONDS
+    await bench.put(GOOD.rstrip())
+
+    assert bench.allowed
+
+
+async def test_a_file_that_is_changed_in_place_is_not_taken_for_old_by_another_clock(bench: Bench) -> None:
+    """A file server's clock may be behind ours."""
+    bench.aged = SETTLE_SECONDS
+    await bench.put(GOOD)
+    bench.policy.write_text(BETTER)
     await bench.store.refresh()
 
-    engine = bench.store.snapshot().engine
-    assert engine is not None
-    assert len(engine.rules) == 2
-    assert len(bench.journal.recorded) == 2
+    assert bench.allowed
 
 
 async def test_a_policy_that_cannot_be_recorded_is_not_swapped_in(bench: Bench) -> None:
@@ -264,5 +382,6 @@ async def test_the_same_text_in_a_new_file_changes_nothing(bench: Bench) -> None
     await bench.put(GOOD)
     os.utime(bench.policy, (0, 0))
     await bench.store.refresh()
+    await bench.wait()
 
     assert len(bench.journal.recorded) == 1
