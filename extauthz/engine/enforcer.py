@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from extauthz.engine import http_lint, reference
 from extauthz.engine.finding import Finding, PolicyError, Report, errors
-from extauthz.engine.lint import checked
+from extauthz.engine.lint import Column, checked
 from extauthz.engine.model import Model, model_of
 from extauthz.engine.roles import RequestRoles, RoleGraph
-from extauthz.engine.rows import Row, rows
+from extauthz.engine.rows import table_of
+from extauthz.engine.rules import Rule, Rules, rules_in_order
 from extauthz.engine.source import Source, read, text_of
 
 if TYPE_CHECKING:
@@ -43,22 +44,13 @@ class Verdict:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One p row, ready to be matched."""
-
-    row: Row
-    effect: int
-    names: Mapping[str, str]
-
-
 @dataclass(frozen=True)
 class Engine:
     """One version of the policy."""
 
     source: Source
     model: Model
-    rules: tuple[Rule, ...]
+    rules: Rules
     graphs: Mapping[str, RoleGraph]
     # Warnings only.
     findings: tuple[Finding, ...] = ()
@@ -149,23 +141,20 @@ def _load(
     text = text_of(source.policy, in_policy)
     if in_policy.findings:
         return None
-    policy_rows = rows(text, in_policy)
+    table = table_of(text, in_policy)
     if model is None:
         return None
-    rules, links = checked(policy_rows, model, in_policy)
+    found = checked(table, model, in_policy)
     if request is not None:
-        http_lint.check(model, rules, request, in_model, in_policy)
+        http_lint.check(model, request, Column(table, found.rules), in_model, in_policy)
     if errors(in_model.findings) or errors(in_policy.findings):
         return None
-    graphs = {
-        name: RoleGraph.of(arity, (row.fields for row in links[name])) for name, arity in model.roles.items()
-    }
     try:
-        ordered = _ordered(model, rules, links.get("g", []))
+        rules = rules_in_order(model, table, found.rules, found.links.get("g", []))
     except RuntimeError as error:
         in_policy.error(0, "order", f"the rules cannot be put in order: {error}")
         return None
-    return Engine(source, model, ordered, graphs)
+    return Engine(source, model, rules, found.graphs)
 
 
 def matches(result: object) -> bool:
@@ -173,21 +162,6 @@ def matches(result: object) -> bool:
     if isinstance(result, bool | float):
         return bool(result)
     raise TypeError(f"the matcher gives a {type(result).__name__}, not true or false")
-
-
-def _ordered(model: Model, rules: Sequence[Row], links: Sequence[Row]) -> tuple[Rule, ...]:
-    lists = [list(row.fields) for row in rules]
-    row_of = {id(fields): row for fields, row in zip(lists, rules, strict=True)}
-    ordered = reference.sorted_rows(model.policy, model.effect, lists, [row.fields for row in links])
-    return tuple(_rule(row_of[id(fields)], model) for fields in ordered)
-
-
-def _rule(row: Row, model: Model) -> Rule:
-    field = model.effect_field
-    effect = reference.EFFECT_OF["allow" if field is None else row.fields[field]]
-    return Rule(
-        row, effect, {f"p_{name}": value for name, value in zip(model.policy, row.fields, strict=True)}
-    )
 
 
 def _verdict(allowed: bool, rule: Rule | None, effect: str) -> Verdict:
