@@ -11,30 +11,35 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from extauthz.engine import http_lint, reference
+from extauthz.engine.compiled import NONE, NotCompiled, compiled
 from extauthz.engine.finding import Finding, PolicyError, Report, errors
 from extauthz.engine.lint import Column, checked
+from extauthz.engine.matcher import Matcher, analyse
 from extauthz.engine.model import Model, model_of
-from extauthz.engine.roles import RequestRoles, RoleGraph
 from extauthz.engine.rows import table_of
-from extauthz.engine.rules import Rule, Rules, rules_in_order
+from extauthz.engine.rules import Rules, rules_in_order
+from extauthz.engine.scan import Scan
 from extauthz.engine.source import Source, read, text_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
+    from extauthz.engine.compiled import Decide
+    from extauthz.engine.roles import RoleGraph
+
 Reason = Literal["rule_allow", "rule_deny", "no_matching_rule"]
+Mode = Literal["indexed", "pycasbin"]
 
 
 class EnforceError(Exception):
     """A request that the policy cannot answer: a wrong number of values, or a matcher that fails on them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The policy's answer. `rule` holds the deciding row's fields, `text` its line as written."""
 
     allowed: bool
@@ -44,17 +49,23 @@ class Verdict:
     text: str = ""
 
 
+_UNMATCHED = Verdict(allowed=False, reason_code="no_matching_rule")
+_UNDENIED = Verdict(allowed=True, reason_code="rule_allow")
+
+
 @dataclass(frozen=True)
 class Engine:
     """One version of the policy."""
 
     source: Source
     model: Model
+    matcher: Matcher
     rules: Rules
     graphs: Mapping[str, RoleGraph]
+    # None: the rules are scanned, for the matcher is not exact.
+    decide: Decide | None
     # Warnings only.
     findings: tuple[Finding, ...] = ()
-    mode: Literal["pycasbin"] = "pycasbin"
 
     @classmethod
     def from_files(
@@ -82,45 +93,61 @@ class Engine:
     def version(self) -> str:
         return self.source.version
 
+    @property
+    def mode(self) -> Mode:
+        """Whether the rules are indexed, or scanned with pycasbin's own evaluator."""
+        return "pycasbin" if self.decide is None else "indexed"
+
+    @property
+    def fallback_reason(self) -> str:
+        """Why the rules are scanned; empty where they are indexed."""
+        return self.matcher.inexact
+
     def enforce(self, *values: str, roles: Sequence[str] = ()) -> Verdict:
         """The answer for one request: values as the model's request_definition has them.
 
         `roles` act as extra g rows of the subject, for this request only. Raises EnforceError.
         """
-        model = self.model
-        if len(values) != len(model.request):
-            wanted = ", ".join(model.request)
-            raise EnforceError(f"{len(values)} values, the model's r wants {len(model.request)} ({wanted})")
-        request = {f"r_{name}": value for name, value in zip(model.request, values, strict=True)}
-        evaluate = reference.evaluator(model.matcher, self.functions(values[model.subject], roles))
+        if self.decide is None or len(values) != len(self.model.request):
+            return self.scan(values, roles)
         try:
-            return self._fold(evaluate, request)
+            place = self.decide(values, roles if roles.__class__ is tuple else tuple(roles))
+        except NotCompiled:
+            return self.scan(values, roles)
+        return self._verdict(place)
+
+    def scan(self, values: Sequence[str], roles: Sequence[str]) -> Verdict:
+        """As `enforce`, by trying every rule with pycasbin's own evaluator."""
+        request = self.model.request
+        if len(values) != len(request):
+            wanted = ", ".join(request)
+            raise EnforceError(f"{len(values)} values, the model's r wants {len(request)} ({wanted})")
+        try:
+            allowed, place = self._scan.decide(values, roles)
         except Exception as error:
             raise EnforceError(f"the matcher fails on this request: {error}") from error
+        if allowed or (place != NONE and self.rules.denies[place]):
+            return self._verdict(place)
+        return _UNMATCHED
 
     def functions(self, subject: str, roles: Sequence[str]) -> dict[str, Callable[..., Any]]:
         """What the matcher may call in one request."""
-        functions = reference.matching_functions()
-        for name, graph in self.graphs.items():
-            extra = tuple(roles) if name == "g" else ()
-            functions[name] = RequestRoles(graph, subject, extra).function()
-        return functions
+        return self._scan.functions(subject, roles)
 
-    def _fold(self, evaluate: Callable[[Mapping[str, Any]], object], request: Mapping[str, str]) -> Verdict:
-        rule_of_effects = reference.EffectRule(self.model.effect)
-        effects: set[int] = set()
-        last: Rule | None = None
-        for rule in self.rules:
-            if not matches(evaluate({**request, **rule.names})):
-                effects.add(reference.INDETERMINATE)
-                continue
-            effects.add(rule.effect)
-            last = rule
-            if rule_of_effects.decided(effects):
-                break
-        # Without a rule Casbin evaluates the matcher over empty fields and may allow; here that never allows.
-        allowed = bool(self.rules) and rule_of_effects.allowed(effects)
-        return _verdict(allowed, last, self.model.effect)
+    @property
+    def _scan(self) -> Scan:
+        return Scan(self.model, self.rules, self.graphs)
+
+    def _verdict(self, place: int) -> Verdict:
+        """The verdict when this rule decides. Casbin also names a deny that its effect never looked at."""
+        rules, effect = self.rules, self.model.effect
+        if place == NONE:
+            return _UNDENIED if effect == reference.DENY_OVERRIDE and rules.fields else _UNMATCHED
+        if not rules.denies[place]:
+            return Verdict(True, "rule_allow", rules.fields[place], rules.line(place), rules.text(place))
+        if effect == reference.ALLOW_OVERRIDE:
+            return _UNMATCHED
+        return Verdict(False, "rule_deny", rules.fields[place], rules.line(place), rules.text(place))
 
 
 def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine | None, tuple[Finding, ...]]:
@@ -154,26 +181,6 @@ def _load(
     except RuntimeError as error:
         in_policy.error(0, "order", f"the rules cannot be put in order: {error}")
         return None
-    return Engine(source, model, rules, found.graphs)
-
-
-def matches(result: object) -> bool:
-    """What Casbin takes for a match. Raises TypeError for results that it refuses."""
-    if isinstance(result, bool | float):
-        return bool(result)
-    raise TypeError(f"the matcher gives a {type(result).__name__}, not true or false")
-
-
-def _verdict(allowed: bool, rule: Rule | None, effect: str) -> Verdict:
-    """A verdict names the rule that decided; Casbin also names a deny that its effect never looked at."""
-    if allowed:
-        reason: Reason = "rule_allow"
-    elif (
-        rule is not None and rule.effect == reference.EFFECT_OF["deny"] and effect != reference.ALLOW_OVERRIDE
-    ):
-        reason = "rule_deny"
-    else:
-        return Verdict(allowed=False, reason_code="no_matching_rule")
-    if rule is None:
-        return Verdict(allowed=allowed, reason_code=reason)
-    return Verdict(allowed, reason, rule.row.fields, rule.row.line, rule.row.text)
+    matcher = analyse(model)
+    decide = None if matcher.inexact else compiled(model, matcher, rules, found.graphs)
+    return Engine(source, model, matcher, rules, found.graphs, decide)

@@ -60,7 +60,10 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Conjunct:
-    """One part that has to hold. With `tests` it holds where any of them does; all are about one field."""
+    """One part that has to hold. With `tests` it holds where any of them does; all are about one field.
+
+    Several tests are comparisons and roles; a pattern stands alone.
+    """
 
     node: ast.expr
     scope: Scope
@@ -127,7 +130,8 @@ class _Reader:
             alternatives = [self._tests(value) for value in node.values]
             tests = tuple(itertools.chain.from_iterable(alternatives))
             same = len({test.field for test in tests}) == 1
-            return tests if same and all(alternatives) else ()
+            exact = not any(test.function in PATTERNS for test in tests)
+            return tests if same and exact and all(alternatives) else ()
         test = self._comparison(node) if isinstance(node, ast.Compare) else self._call(node)
         return (test,) if test else ()
 

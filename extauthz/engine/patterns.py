@@ -12,7 +12,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import wcmatch.glob
@@ -32,7 +31,7 @@ _NAMED = {
     "keyMatch3": (re.compile(r"{[^/]+?}"), SEGMENT),
     "keyMatch5": (re.compile(r"{[^/]+}"), SEGMENT),
 }
-_GROUPS = re.compile(r"{([^/]+)}")
+GROUPS = re.compile(r"{([^/]+)}")
 _STARS = re.compile(r"\*{2,}")
 
 
@@ -52,6 +51,17 @@ def translated(function: str, pattern: str) -> str:
     """A keyMatch2, 3 or 5 pattern with stand-ins where Casbin puts expressions."""
     named, stand_in = _NAMED[function]
     return named.sub(stand_in, pattern.replace("/*", f"/{ANYTHING}"))
+
+
+def path_translation(function: str, pattern: str) -> str | None:
+    """A translated path pattern; None for other functions, and where more than "." is left for an expression."""
+    if function == "keyMatch4":
+        translation = GROUPS.sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}"))
+    elif function in _NAMED:
+        translation = translated(function, pattern)
+    else:
+        return None
+    return translation if _META_NO_DOT.isdisjoint(translation) else None
 
 
 def expression(translation: str) -> str:
@@ -80,8 +90,8 @@ def _key_match3(pattern: str) -> Test:
 
 
 def _key_match4(pattern: str) -> Test:
-    tokens = _GROUPS.findall(pattern.replace("/*", "/.*"))
-    translation = _GROUPS.sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}"))
+    tokens = GROUPS.findall(pattern.replace("/*", "/.*"))
+    translation = GROUPS.sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}"))
     if len(set(tokens)) == len(tokens):
         return _path(translation)
     text = "^" + translation.replace(ANYTHING, ".*").replace(SEGMENT, "([^/]+)") + "$"
@@ -263,89 +273,3 @@ COMPILERS: dict[str, Callable[[str], Test]] = {
     # Takes the address, parsed.
     "ipMatch": _ip_match,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What every text that a pattern matches begins with; `whole`: nothing but this (and a line break) matches."""
-
-    text: str
-    whole: bool = False
-
-
-_ANY_HEAD = Head("")
-_REGEX_STOP = re.compile(r"[\\.^$*+?{}\[\]|()]")
-_GLOB_STOP = re.compile(r"[*?\[\]{}()\\!|@+~-]")
-_QUANTIFIER = frozenset("*?{+")
-# To a glob they are one.
-_SLASHES = re.compile("//+")
-
-
-def head_of(function: str, pattern: str) -> Head:
-    """The head of a pattern."""
-    if function == "keyMatch":
-        prefix, star, _ = pattern.partition("*")
-        return Head(prefix, whole=not star)
-    if function == "globMatch":
-        return _glob_head(pattern)
-    if function == "regexMatch":
-        return _regex_head(pattern.removeprefix("^"), is_text=False)
-    if function == "keyMatch2" and pattern == "*":
-        return _ANY_HEAD
-    if function == "keyMatch4":
-        return _regex_head(_GROUPS.sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}")), is_text=True)
-    return _regex_head(translated(function, pattern), is_text=True)
-
-
-def _regex_head(text: str, *, is_text: bool) -> Head:
-    if "|" in text:
-        return _ANY_HEAD
-    stop = _REGEX_STOP.search(text)
-    if stop:
-        at = stop.start()
-        if text[at] in _QUANTIFIER:
-            at -= 1
-        text = text[: max(at, 0)]
-    for stand_in in (ANYTHING, SEGMENT):
-        before, found, _ = text.partition(stand_in)
-        if found:
-            text, stop = before, re.match("", "")
-    return Head(text, whole=is_text and stop is None)
-
-
-def _glob_head(pattern: str) -> Head:
-    if pattern.startswith("*/"):
-        return _ANY_HEAD
-    stop = _GLOB_STOP.search(pattern)
-    # "/foo/**" matches "/foo" too.
-    return Head(_SLASHES.sub("/", pattern[: stop.start()] if stop else pattern).rstrip("/"))
-
-
-def indexed_value(function: str, value: str) -> str:
-    """What of a value an index is asked with: heads and anchors are about this."""
-    if function == "keyMatch5":
-        return value.partition("?")[0]
-    return _SLASHES.sub("/", value) if function == "globMatch" else value
-
-
-def anchors_of(function: str, pattern: str) -> tuple[tuple[int, str], ...]:
-    """Segments that every text that a pattern matches has between slashes: (which one, or -1: anywhere; text)."""
-    if function not in _NAMED and function != "keyMatch4":
-        return ()
-    if function == "keyMatch4":
-        translation = _GROUPS.sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}"))
-    else:
-        translation = translated(function, pattern)
-    if not _META_NO_DOT.isdisjoint(translation):
-        return ()
-    found = []
-    known = True
-    parts = translation.split("/")
-    for at, part in enumerate(parts):
-        plain = _META.isdisjoint(part) and ANYTHING not in part and SEGMENT not in part
-        if plain and part:
-            # The first and the last one are bounded by the ends of the text.
-            found.append((at if known else -1, part))
-        # "." may be a slash, and "/*" any number of them.
-        known = known and "." not in part and ANYTHING not in part
-    return tuple(found)

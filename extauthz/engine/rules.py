@@ -52,6 +52,10 @@ class Rules(Sequence[Rule]):
         """The line of a rule as written."""
         return self._table.text(self._order[index])
 
+    def effect(self, index: int) -> int:
+        """Allow or deny as Casbin counts them."""
+        return reference.EFFECT_OF["deny" if self.denies[index] else "allow"]
+
     def __len__(self) -> int:
         return len(self.fields)
 
@@ -66,7 +70,7 @@ class Rules(Sequence[Rule]):
             return [self[at] for at in range(*index.indices(len(self)))]
         row = self._table.row(self._order[index])
         names = {f"p_{name}": value for name, value in zip(self._model.policy, row.fields, strict=True)}
-        return Rule(row, reference.EFFECT_OF["deny" if self.denies[index] else "allow"], names)
+        return Rule(row, self.effect(index), names)
 
 
 def rules_in_order(model: Model, table: Table, found: Sequence[int], links: Sequence[int]) -> Rules:
