@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from extauthz.analysis.atom import Among, Atom, Box, Literal, Match, Role
+from extauthz.analysis.atom import Among, Atom, Box, Equal, Literal, Match, Role
 from extauthz.analysis.boxes import boxes_of
 from extauthz.analysis.classes import constants, holds
 from extauthz.analysis.outcome import ALLOW_AND_DENY
@@ -154,4 +154,7 @@ def _shown(literals: Sequence[Literal]) -> str:
 def _text(literal: Literal) -> str:
     atom = literal.atom
     text = atom.pattern if isinstance(atom, Match) else "|".join(constants([atom]))
+    if isinstance(atom, Equal) and (text == ANY or " " in text or "|" in text):
+        # What would be read as something else.
+        text = f"== {text}"
     return text if literal.positive else f"not {text}"
