@@ -101,7 +101,7 @@ class _Writer:
             *self._values(),
             *self._expression.opening(),
             f"context = ({''.join(f'{value}, ' for value in self._context())})",
-            f"contexts = variants(context) if {self._line_breaks()} else (context,)",
+            f"ragged = {self._line_breaks()}",
             "found = []",
             *branches,
             *self._fold(matches).split("\n"),
@@ -171,7 +171,10 @@ class _Writer:
         self.names[name] = node
         if isinstance(node, tuple):
             return f"found += {name}"
-        return f"for asked in contexts: {name}.collect(asked, found)"
+        return (
+            f"{name}.collect(context, found) if not ragged else "
+            f"[{name}.collect(variant, found) for variant in variants(context)]"
+        )
 
     def _place(self, tests: tuple[Test, ...]) -> int:
         return self._asked.setdefault(tests, len(self._asked))

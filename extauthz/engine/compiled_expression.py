@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from extauthz.engine import reference
 from extauthz.engine.held import Holder
 from extauthz.engine.matcher import Test
-from extauthz.engine.patterns import COMPILERS, Tests
+from extauthz.engine.patterns import BY_LINES, COMPILERS, LINE_COMPILERS, Tests
 from extauthz.engine.roles import RequestRoles
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Expression:
         self._slots: dict[Slot, int] = {}
         self._compared: dict[str, set[int]] = {}
         self._free: set[str] = set()
+        self._by_lines: set[tuple[str, str]] = set()
         self.names: dict[str, Any] = {}
 
     def text(self, node: ast.expr) -> str:
@@ -64,6 +65,9 @@ class Expression:
                 yield f"{variables} = holder_{name}.held({subject}, roles{last})"
             else:
                 yield f"{variables} = holder_{name}.held_by_other(r_{request[asked]}, {subject}, roles{last})"
+        for function, value in sorted(self._by_lines):
+            self.names.setdefault(f"lines_{function}", Tests(LINE_COMPILERS[function]))
+            yield f"{function}_{value} = lines_{function} if '\\n' in {value} else tests_{function}"
         for name in sorted(self._free):
             self.names |= {"RequestRoles": RequestRoles, f"graph_{name}": self._graphs[name]}
             roles = "roles" if name == "g" else "()"
@@ -81,11 +85,14 @@ class Expression:
         if not isinstance(pattern, ast.Name):
             if isinstance(pattern, ast.Constant) and isinstance(value, ast.Name):
                 name = f"test{len(self.names)}"
-                self.names[name] = COMPILERS[function](str(pattern.value))
+                self.names[name] = LINE_COMPILERS[function](str(pattern.value))
                 return _parsed(f"{name}({value.id})")
         elif pattern.id.startswith("p_") and isinstance(value, ast.Name) and value.id.startswith("r_"):
-            self.names.setdefault(f"tests_{function}", Tests(function))
+            self.names.setdefault(f"tests_{function}", Tests(COMPILERS[function]))
             argument = f"a_{value.id[2:]}" if function == "ipMatch" else value.id
+            if function in BY_LINES:
+                self._by_lines.add((function, value.id))
+                return _parsed(f"{function}_{value.id}[{pattern.id}]({argument})")
             return _parsed(f"tests_{function}[{pattern.id}]({argument})")
         # keyMatch alone takes anything.
         self.names[f"call_{function}"] = reference.matching_functions()[function]

@@ -144,10 +144,10 @@ class Engine:
         if place == NONE:
             return _UNDENIED if effect == reference.DENY_OVERRIDE and rules.fields else _UNMATCHED
         if not rules.denies[place]:
-            return Verdict(True, "rule_allow", rules.fields[place], rules.line(place), rules.text(place))
+            return Verdict(True, "rule_allow", rules.fields[place], *rules.where(place))
         if effect == reference.ALLOW_OVERRIDE:
             return _UNMATCHED
-        return Verdict(False, "rule_deny", rules.fields[place], rules.line(place), rules.text(place))
+        return Verdict(False, "rule_deny", rules.fields[place], *rules.where(place))
 
 
 def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine | None, tuple[Finding, ...]]:

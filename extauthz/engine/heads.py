@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from extauthz.engine.patterns import GROUPS, path_translation
+from extauthz.engine.patterns import PLACEHOLDERS, is_plain, translated
 
 _META = frozenset("\\.^$*+?{}[]|()\x01\x02")
 
@@ -60,7 +60,7 @@ def _is_placeholder(function: str, pattern: str, at: int) -> bool:
         return False
     if pattern[at] == "*":
         return pattern[at - 1 : at] == "/"
-    return function != "keyMatch2" and GROUPS.match(pattern, at) is not None
+    return function != "keyMatch2" and PLACEHOLDERS[function].match(pattern, at) is not None
 
 
 def _glob_head(pattern: str) -> Head:
@@ -80,8 +80,8 @@ def indexed_value(function: str, value: str) -> str:
 
 def anchors_of(function: str, pattern: str) -> tuple[tuple[int, str], ...]:
     """Segments that every text that a pattern matches has between slashes: (which one, or -1: anywhere; text)."""
-    translation = path_translation(function, pattern)
-    if translation is None:
+    translation = translated(function, pattern) if function in PLACEHOLDERS else ""
+    if not is_plain(translation):
         return ()
     found = []
     known = True

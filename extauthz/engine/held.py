@@ -29,6 +29,7 @@ _FEW = 24
 # Names in all sets that are kept; combinations of request roles that are kept.
 _KEPT_NAMES = 400_000
 _KEPT_ROLES = 1024
+_NONE: dict[str, tuple[str, ...]] = {}
 
 
 class Holder:
@@ -40,6 +41,7 @@ class Holder:
         self._compared = compared
         self._domains = graph.domains
         self._plain = graph.domains.get("", {})
+        self._few = _few(graph)
         self._many: dict[tuple[str, str], tuple[frozenset[str], tuple[str, ...]]] = {}
         self._many_names = 0
         self._roles: dict[tuple[str, tuple[str, ...]], tuple[Container[str], tuple[str, ...]]] = {}
@@ -47,13 +49,20 @@ class Holder:
 
     def held(self, name: str, roles: tuple[str, ...], domain: str = "") -> Held:
         """For the subject of the request, whose roles are `roles`."""
-        if domain or name in self._plain:
+        container: Container[str]
+        if domain:
             container, own = self._own(name, domain)
         else:
-            container = own = (name,)
+            container = own = self._few.get(name) or (name,)
+            if len(own) == 1 and name in self._plain:
+                container, own = self._own(name, "")
         if not roles:
             return container, (), own
-        brought = self._roles.get((domain, roles)) or self._brought(roles, domain)
+        plain, compared = self._plain, self._compared
+        if domain:
+            plain = self._domains.get(domain, _NONE)
+        known = tuple([role for role in roles if role in compared or role in plain])
+        brought = self._roles.get((domain, known)) or self._brought(known, domain)
         return container, brought[0], own + brought[1] if len(own) <= WIDE else own
 
     def held_by_other(self, name: str, subject: str, roles: tuple[str, ...], domain: str = "") -> Held:
@@ -83,15 +92,24 @@ class Holder:
         return entry
 
     def _brought(self, roles: tuple[str, ...], domain: str) -> tuple[Container[str], tuple[str, ...]]:
-        links = self._domains.get(domain, {})
-        known = tuple(role for role in roles if role in links or role in self._compared)
-        found = self._roles.get((domain, known))
-        if found is None:
-            reached = (self._graph.reach(role, domain, MAX_HOPS - 1) for role in known)
-            names = tuple(dict.fromkeys(itertools.chain.from_iterable(reached)))
-            found = names if len(names) <= _FEW else frozenset(names), names
-            if len(self._roles) >= _KEPT_ROLES:
-                self._roles.clear()
-            if links or not domain:
-                self._roles[domain, known] = found
+        reached = (self._graph.reach(role, domain, MAX_HOPS - 1) for role in roles)
+        names = tuple(dict.fromkeys(itertools.chain.from_iterable(reached)))
+        found = names if len(names) <= _FEW else frozenset(names), names
+        if len(self._roles) >= _KEPT_ROLES:
+            self._roles.clear()
+        if not domain or domain in self._domains:
+            self._roles[domain, roles] = found
         return found
+
+
+def _few(graph: RoleGraph) -> dict[str, tuple[str, ...]]:
+    """All that each name is, where that is little: found once for all requests. Without domains only."""
+    links = graph.domains.get("", {})
+    left = 4 * len(links) + _KEPT_NAMES
+    found = {}
+    for name in links if graph.shape.widest <= WIDE else ():
+        found[name] = reached = graph.reach(name)
+        left -= len(reached)
+        if left < 0:
+            break
+    return found

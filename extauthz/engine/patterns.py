@@ -1,10 +1,10 @@
-"""Casbin's pattern functions, compiled: one test a pattern, and what an index may know about it.
+"""Casbin's pattern functions, compiled: one test a pattern.
 
 Rules:
-- a test answers as Casbin's function of that name does for every text (tests/properties hold it to that);
-- plain patterns need no regular expression: loading 100,000 of them compiles none;
+- a test answers as Casbin's function of that name does (tests/properties hold it to that);
+- plain patterns need no regular expression: a policy of 100,000 paths compiles none;
 - several "/*" in a row are matched without backtracking;
-- what an index knows is necessary, never sufficient: the test has the last word.
+- a text with a line break is left to the regular expression itself: its "." stops there, its "$" may not.
 """
 
 from __future__ import annotations
@@ -20,53 +20,43 @@ Test = Callable[[Any], bool]
 
 # Stand-ins for ".*" and "[^/]+" in a translated pattern; no field of a policy holds control characters.
 ANYTHING, SEGMENT = "\x01", "\x02"
+# What stands for a segment in each function of paths.
+PLACEHOLDERS = {
+    "keyMatch2": re.compile(r":[^/]+"),
+    "keyMatch3": re.compile(r"{[^/]+?}"),
+    "keyMatch4": re.compile(r"{([^/]+)}"),
+    "keyMatch5": re.compile(r"{[^/]+}"),
+}
+# Functions whose test differs for texts with line breaks.
+BY_LINES = frozenset(PLACEHOLDERS)
+_META = re.compile(r"[\\.^$*+?{}\[\]|()]")
+_META_NO_DOT = re.compile(r"[\\^$*+?{}\[\]|()]")
 _PIECES = re.compile(f"({ANYTHING}|{SEGMENT})")
 # A segment that does not end at a slash: it has no one end that is best.
 _LOOSE = re.compile(f"{SEGMENT}[^/]")
-_PATH_END = re.compile(r"/|\Z")
-_META = frozenset("\\.^$*+?{}[]|()")
-_META_NO_DOT = _META - {"."}
-_NAMED = {
-    "keyMatch2": (re.compile(r":[^/]+"), SEGMENT),
-    "keyMatch3": (re.compile(r"{[^/]+?}"), SEGMENT),
-    "keyMatch5": (re.compile(r"{[^/]+}"), SEGMENT),
-}
-GROUPS = re.compile(r"{([^/]+)}")
 _STARS = re.compile(r"\*{2,}")
 
 
 class Tests(dict[str, Test]):
     """The tests of one function in one snapshot, each compiled at its first use; only patterns of the policy."""
 
-    def __init__(self, function: str) -> None:
-        self._compile = COMPILERS[function]
+    def __init__(self, compiler: Callable[[str], Test]) -> None:
+        self._compiler = compiler
         super().__init__()
 
     def __missing__(self, pattern: str) -> Test:
-        test = self[pattern] = self._compile(pattern)
+        test = self[pattern] = self._compiler(pattern)
         return test
 
 
 def translated(function: str, pattern: str) -> str:
-    """A keyMatch2, 3 or 5 pattern with stand-ins where Casbin puts expressions."""
-    named, stand_in = _NAMED[function]
-    return named.sub(stand_in, pattern.replace("/*", f"/{ANYTHING}"))
+    """A pattern of paths with stand-ins where Casbin puts expressions."""
+    return PLACEHOLDERS[function].sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}"))
 
 
-def path_translation(function: str, pattern: str) -> str | None:
-    """A translated path pattern; None for other functions, and where more than "." is left for an expression."""
-    if function == "keyMatch4":
-        translation = GROUPS.sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}"))
-    elif function in _NAMED:
-        translation = translated(function, pattern)
-    else:
-        return None
-    return translation if _META_NO_DOT.isdisjoint(translation) else None
-
-
-def expression(translation: str) -> str:
-    """The regular expression that Casbin makes of a pattern."""
-    return "^" + translation.replace(ANYTHING, ".*").replace(SEGMENT, "[^/]+") + "$"
+def is_plain(translation: str) -> bool:
+    """Whether nothing but "." is left in a translated pattern for a regular expression to interpret."""
+    return not _META_NO_DOT.search(translation)
 
 
 def _key_match(pattern: str) -> Test:
@@ -82,7 +72,7 @@ def _starts(prefix: str) -> Test:
 
 
 def _key_match2(pattern: str) -> Test:
-    return _path(translated("keyMatch2", pattern) if pattern != "*" else "(.*)")
+    return _path(translated("keyMatch2", pattern)) if pattern != "*" else _starts("")
 
 
 def _key_match3(pattern: str) -> Test:
@@ -90,26 +80,17 @@ def _key_match3(pattern: str) -> Test:
 
 
 def _key_match4(pattern: str) -> Test:
-    tokens = GROUPS.findall(pattern.replace("/*", "/.*"))
-    translation = GROUPS.sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}"))
+    tokens = PLACEHOLDERS["keyMatch4"].findall(pattern)
     if len(set(tokens)) == len(tokens):
-        return _path(translation)
-    text = "^" + translation.replace(ANYTHING, ".*").replace(SEGMENT, "([^/]+)") + "$"
-    matched = re.compile(text).match
-
-    def test(value: str) -> bool:
-        found = matched(value)
-        if found is None:
-            return False
-        bound = dict(zip(tokens, found.groups(), strict=True))
-        return all(bound[token] == group for token, group in zip(tokens, found.groups(), strict=True))
-
-    return test
+        return _path(translated("keyMatch4", pattern))
+    return _by_expression4(pattern)
 
 
 def _key_match5(pattern: str) -> Test:
-    path = _path(translated("keyMatch5", pattern))
+    return _without_query(_path(translated("keyMatch5", pattern)))
 
+
+def _without_query(path: Test) -> Test:
     def test(value: str) -> bool:
         return path(value.partition("?")[0])
 
@@ -117,58 +98,36 @@ def _key_match5(pattern: str) -> Test:
 
 
 def _path(translation: str) -> Test:
-    parts = _PIECES.split(translation)
-    literals = parts[::2]
-    if all(_META.isdisjoint(literal) for literal in literals):
-        if ANYTHING not in parts[:-2]:
-            segments = _segments(literals, parts[1::2])
-            if segments is not None:
-                return segments
-        if SEGMENT not in parts:
-            return _pieces(literals, translation)
-    if all(_META_NO_DOT.isdisjoint(literal) for literal in literals) and not _LOOSE.search(translation):
-        return _atomic(parts, translation)
-    return _truth(re.compile(expression(translation)).match)
+    """The test of a translated pattern, for texts without line breaks."""
+    if not _META.search(translation):
+        is_open = translation.endswith(ANYTHING)
+        body = translation[:-1] if is_open else translation
+        if ANYTHING not in body and (not is_open or body.endswith("/")):
+            literals = body.split(SEGMENT)
+            if len(literals) == 1:
+                return _starts(body) if is_open else body.__eq__
+            if not _LOOSE.search(body):
+                return _segments(literals, is_open=is_open)
+        elif SEGMENT not in translation:
+            return _pieces(translation.split(ANYTHING))
+    if is_plain(translation) and not _LOOSE.search(translation):
+        return _atomic(translation)
+    return _truth(_expression(translation))
 
 
-def _truth(matched: Callable[[str], re.Match[str] | None]) -> Test:
-    def test(value: str) -> bool:
-        return matched(value) is not None
+def _segments(literals: list[str], *, is_open: bool) -> Test:
+    """Literal texts with a segment between each two; each segment ends at a slash or at the end."""
 
-    return test
-
-
-def _with_line_break(translation: str, value: str) -> bool:
-    """Casbin's "." stops at a line break, its "$" ignores one at the end: left to the expression itself."""
-    return re.match(expression(translation), value) is not None
-
-
-def _segments(literals: list[str], between: list[str]) -> Test | None:
-    """Literal text and whole segments, perhaps with "/*" at the end; None for another shape."""
-    is_open = ANYTHING in between
-    if is_open and literals[-1]:
-        return None
-    first, *rest = literals[:-1] if is_open else literals
-    if not rest:
-        return _starts_on_a_line(first) if is_open else _literal(first)
-    # A segment ends at a slash, or at the end of all.
-    if not all(literal.startswith("/") for literal in rest[:-1]) or not _PATH_END.match(rest[-1]):
-        return None
-    if is_open and not rest[-1]:
-        return None
-    return _segment_test(first, tuple(rest), is_open=is_open)
-
-
-def _segment_test(first: str, rest: tuple[str, ...], *, is_open: bool) -> Test:
-    translation = SEGMENT.join((first, *rest)) + (ANYTHING if is_open else "")
-    start = len(first)
-
-    def test(value: str) -> bool:
+    # Defaults are looked up faster than what encloses a function.
+    def test(
+        value: str,
+        first: str = literals[0],
+        rest: tuple[str, ...] = tuple(literals[1:]),
+        is_open: bool = is_open,
+    ) -> bool:
         if not value.startswith(first):
             return False
-        if "\n" in value:
-            return _with_line_break(translation, value)
-        at = start
+        at = len(first)
         for literal in rest:
             end = value.find("/", at)
             if end < 0:
@@ -181,31 +140,14 @@ def _segment_test(first: str, rest: tuple[str, ...], *, is_open: bool) -> Test:
     return test
 
 
-def _literal(text: str) -> Test:
-    def test(value: str) -> bool:
-        return value == text or (value[-1:] == "\n" and value[:-1] == text)
-
-    return test
-
-
-def _starts_on_a_line(prefix: str) -> Test:
-    def test(value: str) -> bool:
-        return value.startswith(prefix) and "\n" not in value[:-1]
-
-    return test
-
-
-def _pieces(literals: list[str], translation: str) -> Test:
-    """Literal pieces with anything between them."""
-    first, *middle, last = literals
-    start = len(first)
+def _pieces(pieces: list[str]) -> Test:
+    """Literal texts with anything between them: each is taken where it first comes."""
+    first, *middle, last = pieces
 
     def test(value: str) -> bool:
         if not value.startswith(first):
             return False
-        if "\n" in value:
-            return _with_line_break(translation, value)
-        at = start
+        at = len(first)
         for piece in middle:
             at = value.find(piece, at)
             if at < 0:
@@ -216,31 +158,43 @@ def _pieces(literals: list[str], translation: str) -> Test:
     return test
 
 
-def _atomic(parts: list[str], translation: str) -> Test:
-    """Each piece taken where it first ends: with "/*" around it no later place can do better."""
-    pieces = [""]
-    for part in parts:
-        if part == ANYTHING:
-            pieces.append("")
-        elif part == SEGMENT:
-            # Behind ".*" one character of the segment is as good as all.
-            pieces[-1] += "[^/]+" if pieces[-1] or len(pieces) == 1 else "[^/]"
-        else:
-            pieces[-1] += "".join("." if character == "." else re.escape(character) for character in part)
-    first, *middle = pieces
-    text = first
+def _atomic(translation: str) -> Test:
+    """Texts, single characters and segments with anything between: each piece is taken where it first ends.
+
+    With "/*" around a piece no later place can do better, so nothing is ever tried twice.
+    """
+    first, *middle = translation.split(ANYTHING)
+    text = _piece(first)
     if middle:
-        text += "".join(f"(?>.*?{piece})" for piece in middle[:-1]) + f".*{middle[-1]}"
-    matched = re.compile(f"{text}\\Z").match
+        # Behind ".*" one character of a segment is as good as all.
+        pieces = [
+            "[^/]" + _piece(piece[1:]) if piece.startswith(SEGMENT) else _piece(piece) for piece in middle
+        ]
+        text += "".join(f"(?>.*?{piece})" for piece in pieces[:-1]) + f".*{pieces[-1]}"
+    return _truth(f"{text}\\Z")
+
+
+def _piece(text: str) -> str:
+    parts = _PIECES.split(text)
+    return "".join("[^/]+" if part == SEGMENT else _escaped(part) for part in parts)
+
+
+def _escaped(text: str) -> str:
+    return ".".join(re.escape(part) for part in text.split("."))
+
+
+def _truth(expression: str) -> Test:
+    matched = re.compile(expression).match
 
     def test(value: str) -> bool:
-        return matched(value) is not None if "\n" not in value else _with_line_break(translation, value)
+        return matched(value) is not None
 
     return test
 
 
-def _regex_match(pattern: str) -> Test:
-    return _truth(re.compile(pattern).match)
+def _expression(translation: str) -> str:
+    """The regular expression that Casbin makes of a pattern."""
+    return "^" + translation.replace(ANYTHING, ".*").replace(SEGMENT, "[^/]+") + "$"
 
 
 def _glob_match(pattern: str) -> Test:
@@ -262,14 +216,48 @@ def _ip_match(pattern: str) -> Test:
     return ipaddress.ip_network(pattern, strict=False).__contains__
 
 
+def _by_expression2(pattern: str) -> Test:
+    return _truth(_expression(translated("keyMatch2", pattern)) if pattern != "*" else "^(.*)$")
+
+
+def _by_expression3(pattern: str) -> Test:
+    return _truth(_expression(translated("keyMatch3", pattern)))
+
+
+def _by_expression4(pattern: str) -> Test:
+    tokens = PLACEHOLDERS["keyMatch4"].findall(pattern)
+    matched = re.compile(_expression(translated("keyMatch4", pattern)).replace("[^/]+", "([^/]+)")).match
+
+    def test(value: str) -> bool:
+        found = matched(value)
+        if found is None:
+            return False
+        bound = dict(zip(tokens, found.groups(), strict=True))
+        return all(bound[token] == group for token, group in zip(tokens, found.groups(), strict=True))
+
+    return test
+
+
+def _by_expression5(pattern: str) -> Test:
+    return _without_query(_truth(_expression(translated("keyMatch5", pattern))))
+
+
 COMPILERS: dict[str, Callable[[str], Test]] = {
     "keyMatch": _key_match,
     "keyMatch2": _key_match2,
     "keyMatch3": _key_match3,
     "keyMatch4": _key_match4,
     "keyMatch5": _key_match5,
-    "regexMatch": _regex_match,
+    "regexMatch": _truth,
     "globMatch": _glob_match,
     # Takes the address, parsed.
     "ipMatch": _ip_match,
+}
+# The same for texts with line breaks, where they differ.
+LINE_COMPILERS: dict[str, Callable[[str], Test]] = {
+    **COMPILERS,
+    "keyMatch2": _by_expression2,
+    "keyMatch3": _by_expression3,
+    "keyMatch4": _by_expression4,
+    "keyMatch5": _by_expression5,
 }

@@ -50,7 +50,7 @@ class RoleGraph:
         roles = links.get(name) if links else None
         if not links or not roles:
             return (name,)
-        if not any(role in links for role in roles) and name not in roles:
+        if links.keys().isdisjoint(roles):
             return (name, *roles)
         reached = dict.fromkeys((name,))
         frontier = [name]

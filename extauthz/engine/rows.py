@@ -45,23 +45,13 @@ class _Unreadable(Exception):  # noqa: N818 - never leaves this module
 class Table:
     """Rows in columns, for policies of a million rows: `records` hold a ptype and its fields.
 
-    Rows are made when they are asked for; their text is where it always was, in the file's text.
+    `lines` count from 1, `starts` say where in `source` the line begins.
     """
 
     source: str
     records: list[tuple[str, ...]] = entry(default_factory=list)
     lines: array[int] = entry(default_factory=lambda: array("L"))
     starts: array[int] = entry(default_factory=lambda: array("L"))
-
-    def row(self, at: int) -> Row:
-        ptype, *fields = self.records[at]
-        return Row(self.lines[at], ptype, tuple(fields), self.text(at))
-
-    def text(self, at: int) -> str:
-        """The line of a row as written."""
-        start = self.starts[at]
-        end = self.source.find("\n", start)
-        return self.source[start : len(self.source) if end < 0 else end].strip()
 
     def __len__(self) -> int:
         return len(self.records)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 from extauthz.engine import reference
+from extauthz.engine.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from extauthz.engine.model import Model
-    from extauthz.engine.rows import Row, Table
+    from extauthz.engine.rows import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +36,26 @@ class Rules(Sequence[Rule]):
 
     def __init__(self, table: Table, order: Iterable[int], model: Model) -> None:
         """`order`: where in the table each rule is."""
-        self._table = table
-        self._order = tuple(order)
+        self._source = table.source
         self._model = model
         # The fields of each rule; and for each 1 where it denies, else 0.
-        self.fields: list[tuple[str, ...]] = [table.records[at][1:] for at in self._order]
+        self.fields: list[tuple[str, ...]] = []
+        # Line and start in the file's text, rule by rule: one look finds both.
+        self._where = array("L")
+        for at in order:
+            self.fields.append(table.records[at][1:])
+            self._where.append(table.lines[at])
+            self._where.append(table.starts[at])
         effect = model.effect_field
         self.denies = bytes(len(self.fields) if effect is None else [])
         if effect is not None:
             self.denies = bytes([fields[effect] == "deny" for fields in self.fields])
 
-    def line(self, index: int) -> int:
-        """The line of a rule in the policy file."""
-        return self._table.lines[self._order[index]]
-
-    def text(self, index: int) -> str:
-        """The line of a rule as written."""
-        return self._table.text(self._order[index])
+    def where(self, index: int) -> tuple[int, str]:
+        """The line of a rule in the policy file, and what is written there."""
+        start = self._where[2 * index + 1]
+        end = self._source.find("\n", start)
+        return self._where[2 * index], self._source[start : None if end < 0 else end].strip()
 
     def effect(self, index: int) -> int:
         """Allow or deny as Casbin counts them."""
@@ -68,7 +73,9 @@ class Rules(Sequence[Rule]):
     def __getitem__(self, index: int | slice) -> Rule | Sequence[Rule]:
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
-        row = self._table.row(self._order[index])
+        index = range(len(self))[index]
+        line, text = self.where(index)
+        row = Row(line, "p", self.fields[index], text)
         names = {f"p_{name}": value for name, value in zip(self._model.policy, row.fields, strict=True)}
         return Rule(row, self.effect(index), names)
 
