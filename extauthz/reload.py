@@ -86,6 +86,7 @@ class PolicyStore:
         return {
             "policy_version": engine.version if engine else None,
             "mode": engine.mode if engine else None,
+            "fallback_reason": engine.fallback_reason if engine else "",
             "warnings": [str(finding) for finding in engine.findings] if engine else [],
             "refused": refusal
             and {
@@ -154,7 +155,7 @@ class PolicyStore:
     def _swap(self, engine: Engine) -> None:
         self._snapshot = Snapshot(engine)
         self._refusal = None
-        self._metrics.policy(engine.version)
+        self._metrics.policy(engine.version, engine.mode)
         self._metrics.reload("loaded")
         self._log.info("policy loaded", version=engine.version, rules=len(engine.rules), mode=engine.mode)
         for finding in engine.findings:

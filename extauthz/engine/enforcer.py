@@ -22,6 +22,7 @@ from extauthz.engine.model import Model, model_of
 from extauthz.engine.rows import table_of
 from extauthz.engine.rules import Rules, rules_in_order
 from extauthz.engine.scan import Scan
+from extauthz.engine.selfcheck import disagreement
 from extauthz.engine.source import Source, read, text_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Engine:
     graphs: Mapping[str, RoleGraph]
     # None: the rules are scanned, for the matcher is not exact.
     decide: Decide | None
+    # Why the rules are scanned; empty where they are indexed.
+    fallback_reason: str = ""
     # Warnings only.
     findings: tuple[Finding, ...] = ()
 
@@ -98,11 +101,6 @@ class Engine:
         """Whether the rules are indexed, or scanned with pycasbin's own evaluator."""
         return "pycasbin" if self.decide is None else "indexed"
 
-    @property
-    def fallback_reason(self) -> str:
-        """Why the rules are scanned; empty where they are indexed."""
-        return self.matcher.inexact
-
     def enforce(self, *values: str, roles: Sequence[str] = ()) -> Verdict:
         """The answer for one request: values as the model's request_definition has them.
 
@@ -114,6 +112,8 @@ class Engine:
             place = self.decide(values, roles if roles.__class__ is tuple else tuple(roles))
         except NotCompiled:
             return self.scan(values, roles)
+        except Exception as error:
+            raise EnforceError(f"the compiled matcher fails on this request: {error}") from error
         return self._verdict(place)
 
     def scan(self, values: Sequence[str], roles: Sequence[str]) -> Verdict:
@@ -181,6 +181,21 @@ def _load(
     except RuntimeError as error:
         in_policy.error(0, "order", f"the rules cannot be put in order: {error}")
         return None
+    return _engine(source, model, rules, found.graphs, in_model)
+
+
+def _engine(
+    source: Source, model: Model, rules: Rules, graphs: Mapping[str, RoleGraph], in_model: Report
+) -> Engine:
+    """The engine, compiled if its matcher is exact and a sample of its answers is pycasbin's."""
     matcher = analyse(model)
-    decide = None if matcher.inexact else compiled(model, matcher, rules, found.graphs)
-    return Engine(source, model, matcher, rules, found.graphs, decide)
+    decide = None if matcher.inexact else compiled(model, matcher, rules, graphs)
+    reason = matcher.inexact
+    if decide is not None:
+        problem = disagreement(decide, matcher, Scan(model, rules, graphs), source.version)
+        if problem:
+            reason = f"the compiled matcher and pycasbin disagree: {problem}; this is a defect of gateledger"
+    if reason:
+        message = f"every request tries every rule, with pycasbin's evaluator: {reason}"
+        in_model.warning(model.matcher_line, "fallback", message)
+    return Engine(source, model, matcher, rules, graphs, None if reason else decide, reason)

@@ -105,10 +105,14 @@ class Holder:
 def _few(graph: RoleGraph) -> dict[str, tuple[str, ...]]:
     """All that each name is, where that is little: found once for all requests. Without domains only."""
     links = graph.domains.get("", {})
-    left = 4 * len(links) + _KEPT_NAMES
+    if graph.shape.widest > WIDE:
+        return {}
+    names = links.keys()
     found = {}
-    for name in links if graph.shape.widest <= WIDE else ():
-        found[name] = reached = graph.reach(name)
+    left = 4 * len(links) + _KEPT_NAMES
+    for name, roles in links.items():
+        reached = (name, *roles) if names.isdisjoint(roles) else graph.reach(name)
+        found[name] = reached
         left -= len(reached)
         if left < 0:
             break

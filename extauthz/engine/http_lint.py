@@ -6,7 +6,7 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
-from extauthz.engine.clause import clauses
+from extauthz.engine.clause import clauses, constants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,13 +45,14 @@ def check(model: Model, request: Sequence[str], rules: Column, in_model: Report,
         attribute = attribute_of.get(clause.request, "")
         field = model.policy.index(clause.policy)
         if attribute == "action":
-            rules.check(field, functools.partial(_action_problem, clause.function), in_policy.error)
+            meant = constants(model, clause.policy)
+            rules.check(field, functools.partial(_action_problem, clause.function, meant), in_policy.error)
         if attribute == "resource" and clause.function in _PATH_PATTERNS:
             rules.check(field, _path_problem, in_policy.warning)
 
 
-def _action_problem(function: str, value: str) -> tuple[str, str] | None:
-    if _matches_a_method(function, value):
+def _action_problem(function: str, meant: frozenset[str], value: str) -> tuple[str, str] | None:
+    if value in meant or _matches_a_method(function, value):
         return None
     return "action", f"no method is matched by {value!r} under {function}; one row a method, or *"
 

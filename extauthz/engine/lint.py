@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
-from extauthz.engine.clause import PATTERNS, Clause, clauses
+from extauthz.engine.clause import PATTERNS, Clause, clauses, constants
 from extauthz.engine.finding import errors
+from extauthz.engine.patterns import check_groups
 from extauthz.engine.roles import RoleGraph
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ def _problem(function: str, pattern: str) -> str:
             ipaddress.ip_network(pattern, strict=False)
         else:
             _FUNCTIONS[function]("/", pattern)
+            if function == "keyMatch4":
+                check_groups(pattern)
     except Exception as error:  # noqa: BLE001 - whatever Casbin raises here it would raise at each request
         return str(error) or type(error).__name__
     return ""
@@ -160,7 +163,7 @@ def _check_subject(column: Column, used: Sequence[Clause], model: Model, report:
     for clause in used:
         if clause.request == model.request[model.subject]:
             compared = {other.function for other in used if other.policy == clause.policy}
-            if compared <= _LITERAL:
+            if compared <= _LITERAL and "*" not in constants(model, clause.policy):
                 column.check(model.policy.index(clause.policy), _everyone, report.error)
                 return
 

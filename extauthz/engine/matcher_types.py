@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
+from extauthz.engine.patterns import check_groups
 
 if TYPE_CHECKING:
     from extauthz.engine.model import Model
@@ -109,6 +110,8 @@ def _pattern(name: str, node: ast.Call) -> None:
     if isinstance(pattern, ast.Constant):
         try:
             reference.matching_functions()[name]("10.0.0.1", pattern.value)
+            if name == "keyMatch4":
+                check_groups(str(pattern.value))
         except Exception as error:
             raise Inexact(f"{_shown(node)}: {error}") from error
         if name == "ipMatch":

@@ -48,22 +48,21 @@ def _shape(links: Links) -> Shape:
 
 def _measured(links: Links) -> tuple[int, int] | None:
     """The longest way, and the most roles that a name has (counted once a way); None where there is a circle."""
+    names = links.keys()
+    # Most names are users: their roles have no roles.
+    deep = [name for name, roles in links.items() if not names.isdisjoint(roles)]
     sizes: dict[str, tuple[int, int]] = {}
-    depth = width = 0
-    for name, roles in links.items():
+    for name in deep:
         if name not in sizes and not _settle(name, links, sizes):
             return None
-        below = [sizes[role] for role in roles if role in sizes]
-        depth = max(depth, 1 + max((size[0] for size in below), default=0))
-        width = max(width, len(roles) + sum(size[1] for size in below))
-    return depth, width
+    return (
+        max((size[0] for size in sizes.values()), default=1),
+        max(max(map(len, links.values()), default=0), max((size[1] for size in sizes.values()), default=0)),
+    )
 
 
 def _settle(name: str, links: Links, sizes: dict[str, tuple[int, int]]) -> bool:
     """Enter the sizes of a name and of all its roles; False on a circle."""
-    if not any(role in links for role in links[name]):
-        # Most names: their roles have no roles. Nobody asks for the sizes of users.
-        return True
     path = {name: iter(links[name])}
     while path:
         current, roles = next(reversed(path.items()))
