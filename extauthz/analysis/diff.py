@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from extauthz.analysis.atom import Box, Role
 from extauthz.analysis.question import Asked, asked_of
 from extauthz.analysis.unanswerable import Unanswerable
+from extauthz.analysis.witness import confirm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,8 +41,8 @@ class Decision:
 class Change:
     """One way in which answers change. `roles` are those that the witness's token brings.
 
-    `subjects`: the named ones who see it without a token's roles; `anyone`: so do those without a name in
-    the policy; `by_role`: token roles by which they come to see it.
+    `subjects`: the named ones who see it when they bring no other roles than the witness; `anyone`: so do
+    those without a name in the policy; `by_role`: token roles by which such ones come to see it.
     """
 
     old: Decision
@@ -56,7 +57,12 @@ class Change:
 def diff(old: Engine, new: Engine, attributes: tuple[str, ...]) -> tuple[Change, ...]:
     """All changes from the old policy to the new one. Raises Unanswerable."""
     asked = asked_of([old, new], attributes)
-    return tuple(_Diff(asked).changes())
+    found = tuple(_Diff(asked).changes())
+    for change in found:
+        roles = (*asked.people.implied(change.witness[asked.subject]), *change.roles)
+        confirm(old, change.witness, roles, allowed=change.old.allowed, row=change.old.row)
+        confirm(new, change.witness, roles, allowed=change.new.allowed, row=change.new.row)
+    return found
 
 
 Key = tuple[bool, int | None, int | None]
@@ -145,6 +151,8 @@ class _Diff:
             seen.subjects |= changed
         elif changed & people.strangers:
             seen.roles |= self._groups.get(brought, 0)
+        elif brought == seen.brought:
+            seen.subjects |= changed
 
     def _combinations(self, leaf: Leaf, domain: str) -> Iterator[int]:
         """No role, then all sets of as many as may be needed; of roles that nothing here tells apart, one."""

@@ -8,6 +8,7 @@ Sets of subjects, and sets of roles, are whole numbers: bit n is number n. A sub
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from access import ANONYMOUS, AuthMethod, Subject
 from access.subject import ANONYMOUS_NAME, AUTHENTICATED, EVERYONE, ROLE_PREFIX
 from extauthz.analysis.atom import Atom, Equal, Match, Role
 from extauthz.analysis.classes import classes, constants, holds
+from extauthz.analysis.domain import domain_of
 from extauthz.analysis.unanswerable import Unanswerable
 from extauthz.engine.roles import RequestRoles
 
@@ -119,6 +121,19 @@ def _strangers(
         for one in found
     }
     return list(matched), matched
+
+
+def stranger(engine: Engine, attributes: Sequence[str]) -> str:
+    """A subject that no policy names, to stand for one that only its token's roles are known of."""
+    subject = engine.model.subject
+    domain = domain_of(attributes[subject] if attributes else "", subject)
+    named = names_of(engine)
+    return next(name for name in map(domain.sample, itertools.count()) if name not in named)
+
+
+def names_of(engine: Engine) -> set[str]:
+    """Every text that can be a subject or role of a policy."""
+    return {text for rule in engine.rules for text in rule.row.fields} | set(_linked([engine]))
 
 
 def _refuse_lost_roles(boxes: Iterable[Box]) -> None:

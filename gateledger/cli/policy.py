@@ -12,7 +12,9 @@ from extauthz.explanation import Explanation, Question, explain
 from gateledger.cli.explained import lines_of, plain_of
 from gateledger.cli.options import Unusable, common, format_option
 from gateledger.cli.output import emit
+from gateledger.cli.policy_diff import diff_command
 from gateledger.cli.policy_files import loaded, policy_files
+from gateledger.cli.policy_question import what_can_command, who_can_command
 from gateledger.cli.policy_test import test_command
 
 if TYPE_CHECKING:
@@ -110,4 +112,5 @@ def _show(explanation: Explanation, format_: str) -> None:
         click.echo("\n".join(lines_of(explanation)))
 
 
-policy.add_command(test_command)
+for _command in (test_command, who_can_command, what_can_command, diff_command):
+    policy.add_command(_command)
