@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from access import ReasonCode
 from extauthz.decide import Snapshot
 from extauthz.engine import Engine, Finding, PolicyError, Severity, Source, read
+from extauthz.pace import considerate, let_go
 from spool import SpoolError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class PolicyStore:
             self._refusal = None
             return True
         try:
-            engine = await asyncio.to_thread(Engine.from_source, source, self._request)
+            engine = await asyncio.to_thread(_built, source, self._request)
         except PolicyError as error:
             self._refuse(source.version, error)
             return True
@@ -149,7 +150,11 @@ class PolicyStore:
         except SpoolError as error:
             self._not_journaled(source.version, error)
             return False
+        replaced = [old] if (old := self._snapshot.engine) else []
+        del old
         self._swap(engine)
+        if replaced:
+            await asyncio.to_thread(let_go, replaced)
         return True
 
     def _swap(self, engine: Engine) -> None:
@@ -184,6 +189,11 @@ class PolicyStore:
             refusal.reason,
             refusal.findings,
         )
+
+
+def _built(source: Source, request: Sequence[str]) -> Engine:
+    with considerate():
+        return Engine.from_source(source, request)
 
 
 def _defect(source: Source, error: Exception) -> Finding:

@@ -27,7 +27,8 @@ def differences(source: Source) -> tuple[Finding, ...]:
     text = source.policy.decode("utf-8", errors="replace")
     # What we read, without a word about it.
     table = table_of(text.removeprefix(_BOM), Report("", []))
-    ours = dict(zip(table.lines, table.records, strict=True))
+    records = ((ptype, *fields) for ptype, fields in zip(table.ptypes, table.records, strict=True))
+    ours = dict(zip(table.lines, records, strict=True))
     for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip()
         if stripped and not stripped.startswith("#"):

@@ -20,7 +20,8 @@ from extauthz.engine.index_build import Builder, dimensions_of
 from extauthz.engine.matcher import PATTERNS, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import FunctionType
 
     from extauthz.engine.index import Context
     from extauthz.engine.matcher import Branch, Matcher, Test
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
     from extauthz.engine.roles import RoleGraph
     from extauthz.engine.rules import Rules
 
-    # From request values and request roles to the place of the deciding rule, or NONE.
-    Decide = Callable[[tuple[str, ...], tuple[str, ...]], int]
 
+# What `decide(values, roles)` gives where no rule decides; else it gives the place of the rule.
 NONE = -1
 
 _FIRST = """\
@@ -58,12 +58,13 @@ class NotCompiled(Exception):  # noqa: N818 - a way out, not an error
     """A request outside of what was compiled: values that are no texts, or no addresses."""
 
 
-def compiled(model: Model, matcher: Matcher, rules: Rules, graphs: Mapping[str, RoleGraph]) -> Decide:
+def compiled(model: Model, matcher: Matcher, rules: Rules, graphs: Mapping[str, RoleGraph]) -> FunctionType:
     """The function of a policy whose matcher is exact. It raises NotCompiled."""
     writer = _Writer(model, matcher, rules, graphs)
     code = compile(writer.source(), "<the compiled matcher>", "exec")
     exec(code, writer.names)  # noqa: S102 - written from the checked tree
-    decide: Decide = writer.names["decide"]
+    # Its globals must not name it: a policy that is replaced has to go at once, not when garbage is collected.
+    decide: FunctionType = writer.names.pop("decide")
     return decide
 
 
@@ -106,6 +107,7 @@ class _Writer:
             *branches,
             *self._fold(matches).split("\n"),
         ]
+        self._builder.close()
         self.names.update(self._expression.names)
         return "def decide(values, roles):\n" + "".join(f"    {line}\n" for line in lines)
 

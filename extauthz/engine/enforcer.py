@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from extauthz.engine import http_lint, reference
 from extauthz.engine.compiled import NONE, NotCompiled, compiled
+from extauthz.engine.drain import drain
 from extauthz.engine.finding import Finding, PolicyError, Report, errors
-from extauthz.engine.lint import Column, checked
+from extauthz.engine.lint import checked
 from extauthz.engine.matcher import Matcher, analyse
 from extauthz.engine.model import Model, model_of
 from extauthz.engine.rows import table_of
@@ -28,8 +29,8 @@ from extauthz.engine.source import Source, read, text_of
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
+    from types import FunctionType
 
-    from extauthz.engine.compiled import Decide
     from extauthz.engine.roles import RoleGraph
 
 Reason = Literal["rule_allow", "rule_deny", "no_matching_rule"]
@@ -64,7 +65,7 @@ class Engine:
     rules: Rules
     graphs: Mapping[str, RoleGraph]
     # None: the rules are scanned, for the matcher is not exact.
-    decide: Decide | None
+    decide: FunctionType | None
     # Why the rules are scanned; empty where they are indexed.
     fallback_reason: str = ""
     # Warnings only.
@@ -173,14 +174,16 @@ def _load(
         return None
     found = checked(table, model, in_policy)
     if request is not None:
-        http_lint.check(model, request, Column(table, found.rules), in_model, in_policy)
+        http_lint.check(model, request, found.rules, in_model, in_policy)
+    found.rules.close()
     if errors(in_model.findings) or errors(in_policy.findings):
         return None
     try:
-        rules = rules_in_order(model, table, found.rules, found.links.get("g", []))
+        rules = rules_in_order(model, table, found.rules.rules, found.links.get("g", []))
     except RuntimeError as error:
         in_policy.error(0, "order", f"the rules cannot be put in order: {error}")
         return None
+    drain(table.records, table.ptypes, found.rules.rules, *found.links.values())
     return _engine(source, model, rules, found.graphs, in_model)
 
 

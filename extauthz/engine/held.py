@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extauthz.engine.reference import MAX_HOPS
 from extauthz.engine.roles import RequestRoles
@@ -46,6 +46,10 @@ class Holder:
         self._many_names = 0
         self._roles: dict[tuple[str, tuple[str, ...]], tuple[Container[str], tuple[str, ...]]] = {}
         self._lock = threading.Lock()
+
+    @property
+    def containers(self) -> tuple[dict[Any, Any], ...]:
+        return self._few, self._many, self._roles
 
     def held(self, name: str, roles: tuple[str, ...], domain: str = "") -> Held:
         """For the subject of the request, whose roles are `roles`."""

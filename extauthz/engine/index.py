@@ -12,7 +12,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     # What a request gives for each dimension: the values to look up, a text, or an address.
     Context = Sequence[Any]
@@ -25,9 +25,13 @@ class Values:
 
     __slots__ = ("_at", "_children")
 
-    def __init__(self, at: int, children: Mapping[str, Node]) -> None:
+    def __init__(self, at: int, children: dict[str, Node]) -> None:
         self._at = at
         self._children = children
+
+    @property
+    def containers(self) -> tuple[dict[Any, Node], ...]:
+        return (self._children,)
 
     def collect(self, context: Context, found: Found) -> None:
         child_of = self._children.get
@@ -45,11 +49,15 @@ class Heads:
 
     __slots__ = ("_at", "_heads", "_lengths", "_whole")
 
-    def __init__(self, at: int, whole: Mapping[str, Node], heads: Mapping[str, Node]) -> None:
+    def __init__(self, at: int, whole: dict[str, Node], heads: dict[str, Node]) -> None:
         self._at = at
         self._whole = whole
         self._heads = heads
         self._lengths = tuple(sorted({len(head) for head in heads}))
+
+    @property
+    def containers(self) -> tuple[dict[Any, Node], ...]:
+        return self._whole, self._heads
 
     def collect(self, context: Context, found: Found) -> None:
         value = context[self._at]
@@ -77,8 +85,8 @@ class Anchors:
     def __init__(
         self,
         at: int,
-        placed: Mapping[int, Mapping[str, Node]],
-        anywhere: Mapping[str, Node],
+        placed: dict[int, dict[str, Node]],
+        anywhere: dict[str, Node],
         others: Node,
     ) -> None:
         self._at = at
@@ -86,6 +94,10 @@ class Anchors:
         self._anywhere = anywhere
         self._others = others
         self._splits = -1 if anywhere else max(placed, default=0) + 1
+
+    @property
+    def containers(self) -> tuple[dict[Any, Node], ...]:
+        return (self._anywhere, {0: self._others}, *(children for _, children in self._placed))
 
     def collect(self, context: Context, found: Found) -> None:
         segments = context[self._at].split("/", self._splits)
@@ -110,7 +122,7 @@ class Networks:
 
     __slots__ = ("_at", "_children", "_shifts")
 
-    def __init__(self, at: int, children: Mapping[tuple[int, int, int], Node]) -> None:
+    def __init__(self, at: int, children: dict[tuple[int, int, int], Node]) -> None:
         """`children` by IP version, the bits that do not count, and the bits that do."""
         self._at = at
         self._children = children
@@ -121,6 +133,10 @@ class Networks:
         parsed = ipaddress.ip_network(network, strict=False)
         shift = parsed.max_prefixlen - parsed.prefixlen
         return parsed.version, shift, int(parsed.network_address) >> shift
+
+    @property
+    def containers(self) -> tuple[dict[Any, Node], ...]:
+        return (self._children,)
 
     def collect(self, context: Context, found: Found) -> None:
         address = context[self._at]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from extauthz.engine.drain import drain
 from extauthz.engine.heads import anchors_of, head_of
 from extauthz.engine.index import Anchors, Heads, Networks, Values
 from extauthz.engine.matcher import PATTERNS
@@ -50,7 +52,7 @@ class Dimension:
         return self.function in PATTERNS and self.function != "ipMatch"
 
 
-@dataclass(slots=True)
+@dataclass
 class Split:
     """Rules told apart by one dimension."""
 
@@ -62,12 +64,19 @@ class Split:
     # Those that are always left.
     others: list[int] = field(default_factory=list)
 
-    @property
+    @functools.cached_property
     def together(self) -> int:
         """How many rules stay together in the worst case, but for unlikely coincidences."""
-        groups = (*self.whole.values(), *self.heads.values(), *self.anchored.values())
         wild = len(self.heads.get("", ())) + len(self.others)
-        return max(max(map(len, groups), default=0), wild) + (wild if groups else 0)
+        largest = wild
+        for groups in (self.whole, self.heads, self.anchored):
+            for group in groups.values():
+                largest = max(largest, len(group))
+        return largest + (wild if self.whole or self.heads or self.anchored else 0)
+
+    def close(self) -> None:
+        """The groups are not needed any more."""
+        drain(self.whole, self.heads, self.anchored)
 
 
 class Builder:
@@ -83,16 +92,25 @@ class Builder:
         if len(rules) <= _FEW:
             return tuple(rules)
         best: Split | None = None
-        fewest = len(rules)
         for dimension in dimensions:
+            fewest = len(rules) if best is None else best.together
+            if fewest <= _FEW:
+                break
             if dimension.anchors is None or (fewest > _ANCHOR_FROM and len(dimension.anchors) < _MAX_ANCHORS):
                 split = self._split(rules, dimension)
-                together = split.together
-                if together < fewest:
-                    best, fewest = split, together
-                if together <= _FEW:
-                    break
-        return tuple(rules) if best is None else self._node(best, dimensions)
+                if split.together < fewest:
+                    split, best = (split if best is None else best), split
+                if split is not best:
+                    split.close()
+        if best is None:
+            return tuple(rules)
+        node = self._node(best, dimensions)
+        best.close()
+        return node
+
+    def close(self) -> None:
+        """Nothing more is built."""
+        drain(*self._heads.values(), *self._anchors.values())
 
     def _split(self, rules: Sequence[int], dimension: Dimension) -> Split:
         if dimension.anchors is not None:
@@ -180,7 +198,7 @@ class Builder:
 
 def _cut(heads: dict[str, list[int]]) -> dict[str, list[int]]:
     """Heads of a few lengths only: each cut to the next shorter length that is kept."""
-    counts = Counter(map(len, heads))
+    counts = Counter(len(head) for head in heads)
     if len(counts) <= _MAX_LENGTHS:
         return heads
     kept = _kept(counts)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
 from extauthz.engine.clause import PATTERNS, Clause, clauses, constants
+from extauthz.engine.drain import drain
 from extauthz.engine.finding import errors
 from extauthz.engine.patterns import check_groups
 from extauthz.engine.roles import RoleGraph
@@ -35,65 +36,88 @@ Tell = Callable[[int, str, str], None]
 class Checked:
     """Where in the table the rules and the role links (by role definition) are, and the graphs of the links."""
 
-    rules: list[int]
+    rules: Column
     links: dict[str, list[int]]
     graphs: dict[str, RoleGraph]
 
 
 def checked(table: Table, model: Model, report: Report) -> Checked:
     """The rows that fit the model; a finding for each other one."""
-    wanted = {"p": len(model.policy) + 1, **{name: arity + 1 for name, arity in model.roles.items()}}
+    wanted = {"p": len(model.policy), **model.roles}
     groups: dict[str, list[int]] = {name: [] for name in wanted}
-    seen: dict[tuple[str, ...], int] = {}
-    for at, record in enumerate(table.records):
-        before = seen.setdefault(record, at)
+    seen = {name: _Seen() for name in wanted}
+    for at, (ptype, record) in enumerate(zip(table.ptypes, table.records, strict=True)):
+        count = wanted.get(ptype)
+        if count is None:
+            message = f"a row must begin with one of {', '.join(wanted)}, this one with {ptype!r}"
+            report.error(table.lines[at], "ptype", message)
+            continue
+        before = seen[ptype].before(record, at)
         if before != at:
             report.warning(table.lines[at], "duplicate", f"the same row as line {table.lines[before]}")
-        count = wanted.get(record[0])
         if count == len(record):
-            groups[record[0]].append(at)
-        elif count is None:
-            known = ", ".join(wanted)
-            message = f"a row must begin with one of {known}, this one with {record[0]!r}"
-            report.error(table.lines[at], "ptype", message)
+            groups[ptype].append(at)
         else:
-            report.error(table.lines[at], "arity", _arity(record, model))
+            report.error(table.lines[at], "arity", _arity(ptype, record, model))
+    drain(*(shard for name in wanted for shard in seen[name].shards))
     rules = groups.pop("p")
     graphs = {
-        name: RoleGraph.of(model.roles[name], (table.records[at][1:] for at in found))
+        name: RoleGraph.of(model.roles[name], (table.records[at] for at in found))
         for name, found in groups.items()
     }
-    _check_rules(Column(table, rules), model, report)
+    column = Column(table, rules)
+    _check_rules(column, model, report)
     _check_links(table, groups, graphs, report)
-    return Checked(rules, groups, graphs)
+    return Checked(column, groups, graphs)
 
 
-def _arity(record: Sequence[str], model: Model) -> str:
-    ptype, *fields = record
+class _Seen:
+    """Records and where they were first, in many small dicts: a large one halts everything while it grows."""
+
+    def __init__(self) -> None:
+        self.shards: list[dict[tuple[str, ...], int]] = [{} for _ in range(256)]
+
+    def before(self, record: tuple[str, ...], at: int) -> int:
+        return self.shards[hash(record) & 255].setdefault(record, at)
+
+
+def _arity(ptype: str, fields: Sequence[str], model: Model) -> str:
     names = model.policy if ptype == "p" else ("name", "role", "domain")[: model.roles[ptype]]
     count = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
     return f"{count}, the model's {ptype} wants {len(names)} ({', '.join(names)})"
 
 
-@dataclass(frozen=True, slots=True)
 class Column:
     """The rules of a table, looked at field by field: what is wrong with a value is found once for all its rows."""
 
-    table: Table
-    rules: list[int]
+    def __init__(self, table: Table, rules: list[int]) -> None:
+        self.table = table
+        self.rules = rules
+        self._values: dict[int, set[str]] = {}
+
+    def values(self, field: int) -> set[str]:
+        """All values of a field."""
+        if field not in self._values:
+            records = self.table.records
+            self._values[field] = {records[at][field] for at in self.rules}
+        return self._values[field]
 
     def check(self, field: int, problem: Callable[[str], tuple[str, str] | None], tell: Tell) -> None:
         """`problem` gives a code and a message for a value that is wrong; `tell` is told of each row of it."""
         records = self.table.records
         found = {}
-        for value in {records[at][field + 1] for at in self.rules}:
+        for value in self.values(field):
             wrong = problem(value)
             if wrong:
                 found[value] = wrong
         if found:
             for at in self.rules:
-                if records[at][field + 1] in found:
-                    tell(self.table.lines[at], *found[records[at][field + 1]])
+                if records[at][field] in found:
+                    tell(self.table.lines[at], *found[records[at][field]])
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+        drain(*self._values.values())
 
 
 def _check_rules(column: Column, model: Model, report: Report) -> None:
@@ -179,11 +203,11 @@ def _check_denied_folders(column: Column, used: Sequence[Clause], model: Model, 
     if model.effect_field is None or model.effect == reference.ALLOW_OVERRIDE:
         return
     records = column.table.records
-    effect = model.effect_field + 1
+    effect = model.effect_field
     denials = [at for at in column.rules if records[at][effect] == "deny"]
     for clause in used:
         if clause.function in PATTERNS - {"ipMatch", "regexMatch"}:
-            field = model.policy.index(clause.policy) + 1
+            field = model.policy.index(clause.policy)
             if any(records[at][field].endswith("/*") for at in denials):
                 _check_folders(Column(column.table, denials), field, report)
 
@@ -218,7 +242,7 @@ def _check_links(
     table: Table, links: dict[str, list[int]], graphs: dict[str, RoleGraph], report: Report
 ) -> None:
     for at in links.get("g", ()):
-        role = table.records[at][2]
+        role = table.records[at][1]
         if not role.startswith("role:"):
             message = f"{role!r} is not written role:NAME; a subject of that name has its rights"
             report.warning(table.lines[at], "role", message)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from dataclasses import field as entry
 from typing import TYPE_CHECKING
 
+from extauthz.engine.drain import drain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,12 +45,13 @@ class _Unreadable(Exception):  # noqa: N818 - never leaves this module
 
 @dataclass(slots=True)
 class Table:
-    """Rows in columns, for policies of a million rows: `records` hold a ptype and its fields.
+    """Rows in columns, for policies of a million rows: `records` hold the fields behind the ptypes.
 
     `lines` count from 1, `starts` say where in `source` the line begins.
     """
 
     source: str
+    ptypes: list[str] = entry(default_factory=list)
     records: list[tuple[str, ...]] = entry(default_factory=list)
     lines: array[int] = entry(default_factory=lambda: array("L"))
     starts: array[int] = entry(default_factory=lambda: array("L"))
@@ -65,6 +68,7 @@ def table_of(text: str, report: Report) -> Table:
             reader.take_plain(block)
         else:
             reader.take_odd(block)
+    drain(reader.pool)
     return reader.table
 
 
@@ -101,12 +105,14 @@ class _Reader:
     def take_plain(self, block: str) -> None:
         table, pooled = self.table, self.pool.setdefault
         comma = ", " if ", " in block else ","
-        add, add_line, add_start = table.records.append, table.lines.append, table.starts.append
+        add, add_ptype = table.records.append, table.ptypes.append
+        add_line, add_start = table.lines.append, table.starts.append
         at = self.at
         lines = block.split("\n")
         for number, line in enumerate(lines, start=self.number):
             if line:
-                fields = line.split(comma)
+                ptype, *fields = line.split(comma)
+                add_ptype(pooled(ptype, ptype))
                 add(tuple(map(pooled, fields, fields)))
                 add_line(number)
                 add_start(at)
@@ -124,10 +130,11 @@ class _Reader:
 
     def _take_line(self, line: str) -> None:
         try:
-            fields = _fields(line)
+            ptype, *fields = _fields(line)
         except _Unreadable as error:
             self.report.error(self.number, error.code, str(error))
             return
+        self.table.ptypes.append(ptype)
         self.table.records.append(tuple(map(self.pool.setdefault, fields, fields)))
         self.table.lines.append(self.number)
         self.table.starts.append(self.at)

@@ -43,7 +43,7 @@ class Rules(Sequence[Rule]):
         # Line and start in the file's text, rule by rule: one look finds both.
         self._where = array("L")
         for at in order:
-            self.fields.append(table.records[at][1:])
+            self.fields.append(table.records[at])
             self._where.append(table.lines[at])
             self._where.append(table.starts[at])
         effect = model.effect_field
@@ -87,9 +87,7 @@ def rules_in_order(model: Model, table: Table, found: Sequence[int], links: Sequ
     """
     if "priority" not in model.policy and model.effect != reference.SUBJECT_PRIORITY:
         return Rules(table, found, model)
-    lists = [list(table.records[at][1:]) for at in found]
+    lists = [list(table.records[at]) for at in found]
     place = {id(fields): at for fields, at in zip(lists, found, strict=True)}
-    ordered = reference.sorted_rows(
-        model.policy, model.effect, lists, [table.records[at][1:] for at in links]
-    )
+    ordered = reference.sorted_rows(model.policy, model.effect, lists, [table.records[at] for at in links])
     return Rules(table, (place[id(fields)] for fields in ordered), model)

@@ -18,8 +18,8 @@ from extauthz.engine.scan import Scan, matches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FunctionType
 
-    from extauthz.engine.compiled import Decide
     from extauthz.engine.matcher import Matcher
     from extauthz.engine.model import Model
 
@@ -28,7 +28,7 @@ _RULES = 24
 _PLACEHOLDER = re.compile(r":[^/]+|\{[^/]+?\}|\*")
 
 
-def disagreement(decide: Decide, matcher: Matcher, scan: Scan, seed: str) -> str:
+def disagreement(decide: FunctionType, matcher: Matcher, scan: Scan, seed: str) -> str:
     """In which request of a sample the compiled policy and pycasbin disagree; empty: in none."""
     chance = random.Random(seed)  # noqa: S311 - a sample, no secret
     rules = scan.rules
