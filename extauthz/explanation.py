@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from access import ANONYMOUS, AuthMethod, BadPath, ReasonCode, Subject, normalise
@@ -12,8 +12,12 @@ from extauthz.engine.explain import Near, nearest, role_path
 from extauthz.identity import subject_problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from access import Effect
     from extauthz.engine import Engine
+
+    _Finish = Callable[[Engine, tuple[str, ...], tuple[str, ...], Finding], "Explanation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +48,21 @@ class Explanation:
 
 
 def explain(engine: Engine, question: Question) -> Explanation:
-    """The answer to a question. Raises EnforceError."""
+    """The answer to a question, with the way to the role and the nearest rules. Raises EnforceError."""
+    return _answer(engine, question, _explained)
+
+
+def answer(engine: Engine, question: Question) -> Explanation:
+    """The answer to a question with its rule, and no more: for many questions in a row. Raises EnforceError."""
+    return _answer(engine, question, _answered)
+
+
+def _answer(engine: Engine, question: Question, finish: _Finish) -> Explanation:
     roles = tuple(role if role.startswith(ROLE_PREFIX) else ROLE_PREFIX + role for role in question.roles)
     if not question.attributes:
         verdict = engine.enforce(*question.values, roles=roles)
-        return _explained(
-            engine,
-            question.values,
-            roles,
-            Finding(ReasonCode(verdict.reason_code), reason_of(verdict), verdict),
-        )
+        found = Finding(ReasonCode(verdict.reason_code), reason_of(verdict), verdict)
+        return finish(engine, question.values, roles, found)
     subject = _subject(question, roles)
     problem = "" if subject is ANONYMOUS else subject_problem(subject.name)
     if problem:
@@ -63,7 +72,7 @@ def explain(engine: Engine, question: Question) -> Explanation:
     except BadPath as bad:
         return _refused(engine, ReasonCode.BAD_PATH, bad.cause)
     found = judge(engine, values, question.attributes, subject)
-    return _explained(engine, values, subject.request_roles, found)
+    return finish(engine, values, subject.request_roles, found)
 
 
 def _subject(question: Question, roles: tuple[str, ...]) -> Subject:
@@ -82,20 +91,28 @@ def _refused(engine: Engine, code: ReasonCode, reason: str) -> Explanation:
     return Explanation(code.outcome.effect, code, reason, engine.source.policy_path, engine.version)
 
 
-def _explained(
-    engine: Engine, values: tuple[str, ...], roles: tuple[str, ...], found: Finding
+def _answered(
+    engine: Engine, _values: tuple[str, ...], _roles: tuple[str, ...], found: Finding
 ) -> Explanation:
     verdict = found.verdict
-    decided = verdict is not None and verdict.rule is not None
-    code = found.reason_code
     return Explanation(
-        effect=code.outcome.effect,
-        reason_code=code,
+        effect=found.reason_code.outcome.effect,
+        reason_code=found.reason_code,
         reason=found.reason,
         path=engine.source.policy_path,
         version=engine.version,
         rule=verdict.text if verdict else "",
         line=verdict.line if verdict else None,
+    )
+
+
+def _explained(
+    engine: Engine, values: tuple[str, ...], roles: tuple[str, ...], found: Finding
+) -> Explanation:
+    verdict = found.verdict
+    decided = verdict is not None and verdict.rule is not None
+    return replace(
+        _answered(engine, values, roles, found),
         role_path=role_path(engine, values, roles, verdict) if verdict else (),
         nearest=() if decided else nearest(engine, values, roles),
     )

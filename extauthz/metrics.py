@@ -11,6 +11,8 @@ from access import ReasonCode
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from extauthz.engine import Mode
+
 # Seconds: an answer takes tens of microseconds; above Envoy's timeout of a second it does not matter.
 _BUCKETS = (25e-6, 50e-6, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0)
 
@@ -37,6 +39,12 @@ class Metrics:
         self._info = Gauge(
             "gateledger_policy_info", "1 for the policy version that decides.", ["version"], registry=registry
         )
+        self._engine = Gauge(
+            "gateledger_policy_engine_info",
+            "1 for how the policy is evaluated: indexed, or pycasbin (every rule tried at every request).",
+            ["mode"],
+            registry=registry,
+        )
         self._reloads = Counter(
             "gateledger_policy_reloads_total",
             "Policy versions that were loaded, refused, or not swapped in because the journal failed.",
@@ -51,10 +59,12 @@ class Metrics:
         self._check[reason_code].inc()
         self._duration.observe(seconds)
 
-    def policy(self, version: str) -> None:
+    def policy(self, version: str, mode: Mode) -> None:
         """From now on this version decides, and no other."""
         self._info.clear()
         self._info.labels(version).set(1)
+        for known in ("indexed", "pycasbin"):
+            self._engine.labels(known).set(known == mode)
 
     def reload(self, result: ReloadResult) -> None:
         self._reloads.labels(result).inc()

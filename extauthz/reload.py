@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from access import ReasonCode
 from extauthz.decide import Snapshot
 from extauthz.engine import Engine, Finding, PolicyError, Severity, Source, read
+from extauthz.pace import considerate, let_go
 from spool import SpoolError
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class PolicyStore:
         return {
             "policy_version": engine.version if engine else None,
             "mode": engine.mode if engine else None,
+            "fallback_reason": engine.fallback_reason if engine else "",
             "warnings": [str(finding) for finding in engine.findings] if engine else [],
             "refused": refusal
             and {
@@ -136,7 +138,7 @@ class PolicyStore:
             self._refusal = None
             return True
         try:
-            engine = await asyncio.to_thread(Engine.from_source, source, self._request)
+            engine = await asyncio.to_thread(_built, source, self._request)
         except PolicyError as error:
             self._refuse(source.version, error)
             return True
@@ -148,13 +150,17 @@ class PolicyStore:
         except SpoolError as error:
             self._not_journaled(source.version, error)
             return False
+        replaced = [old] if (old := self._snapshot.engine) else []
+        del old
         self._swap(engine)
+        if replaced:
+            await asyncio.to_thread(let_go, replaced)
         return True
 
     def _swap(self, engine: Engine) -> None:
         self._snapshot = Snapshot(engine)
         self._refusal = None
-        self._metrics.policy(engine.version)
+        self._metrics.policy(engine.version, engine.mode)
         self._metrics.reload("loaded")
         self._log.info("policy loaded", version=engine.version, rules=len(engine.rules), mode=engine.mode)
         for finding in engine.findings:
@@ -183,6 +189,11 @@ class PolicyStore:
             refusal.reason,
             refusal.findings,
         )
+
+
+def _built(source: Source, request: Sequence[str]) -> Engine:
+    with considerate():
+        return Engine.from_source(source, request)
 
 
 def _defect(source: Source, error: Exception) -> Finding:

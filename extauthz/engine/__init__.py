@@ -3,7 +3,7 @@
 One package; pycasbin is touched in `reference` alone.
 """
 
-from extauthz.engine.enforcer import EnforceError, Engine, Verdict, load
+from extauthz.engine.enforcer import EnforceError, Engine, Mode, Verdict, load
 from extauthz.engine.finding import Finding, PolicyError, Severity
 from extauthz.engine.source import Source, read
 
@@ -11,6 +11,7 @@ __all__ = [
     "EnforceError",
     "Engine",
     "Finding",
+    "Mode",
     "PolicyError",
     "Severity",
     "Source",

@@ -50,3 +50,14 @@ def conjuncts(model: Model) -> tuple[ast.expr, ...]:
 def shown(expression: ast.expr) -> str:
     """A part of the matcher as people write it: r.sub for r_sub."""
     return re.sub(r"\b([rp])_(?=[A-Za-z_])", r"\1.", ast.unparse(expression))
+
+
+def constants(model: Model, field: str) -> frozenset[str]:
+    """Texts that the matcher itself compares with a field of a rule, as in `p.act == "*"`: they mean what it says."""
+    found = set()
+    for node in ast.walk(model.matcher):
+        if isinstance(node, ast.Compare):
+            sides = (node.left, *node.comparators)
+            if any(isinstance(side, ast.Name) and side.id == f"p_{field}" for side in sides):
+                found |= {side.value for side in sides if isinstance(side, ast.Constant)}
+    return frozenset(text for text in found if isinstance(text, str))

@@ -11,29 +11,37 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from extauthz.engine import http_lint, reference
+from extauthz.engine.compiled import NONE, NotCompiled, compiled
+from extauthz.engine.drain import drain
 from extauthz.engine.finding import Finding, PolicyError, Report, errors
 from extauthz.engine.lint import checked
+from extauthz.engine.matcher import Matcher, analyse
 from extauthz.engine.model import Model, model_of
-from extauthz.engine.roles import RequestRoles, RoleGraph
-from extauthz.engine.rows import Row, rows
+from extauthz.engine.rows import table_of
+from extauthz.engine.rules import Rules, rules_in_order
+from extauthz.engine.scan import Scan
+from extauthz.engine.selfcheck import disagreement
 from extauthz.engine.source import Source, read, text_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
+    from types import FunctionType
+
+    from extauthz.engine.roles import RoleGraph
 
 Reason = Literal["rule_allow", "rule_deny", "no_matching_rule"]
+Mode = Literal["indexed", "pycasbin"]
 
 
 class EnforceError(Exception):
     """A request that the policy cannot answer: a wrong number of values, or a matcher that fails on them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The policy's answer. `rule` holds the deciding row's fields, `text` its line as written."""
 
     allowed: bool
@@ -43,13 +51,8 @@ class Verdict:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One p row, ready to be matched."""
-
-    row: Row
-    effect: int
-    names: Mapping[str, str]
+_UNMATCHED = Verdict(allowed=False, reason_code="no_matching_rule")
+_UNDENIED = Verdict(allowed=True, reason_code="rule_allow")
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,15 @@ class Engine:
 
     source: Source
     model: Model
-    rules: tuple[Rule, ...]
+    matcher: Matcher
+    rules: Rules
     graphs: Mapping[str, RoleGraph]
+    # None: the rules are scanned, for the matcher is not exact.
+    decide: FunctionType | None
+    # Why the rules are scanned; empty where they are indexed.
+    fallback_reason: str = ""
     # Warnings only.
     findings: tuple[Finding, ...] = ()
-    mode: Literal["pycasbin"] = "pycasbin"
 
     @classmethod
     def from_files(
@@ -90,45 +97,58 @@ class Engine:
     def version(self) -> str:
         return self.source.version
 
+    @property
+    def mode(self) -> Mode:
+        """Whether the rules are indexed, or scanned with pycasbin's own evaluator."""
+        return "pycasbin" if self.decide is None else "indexed"
+
     def enforce(self, *values: str, roles: Sequence[str] = ()) -> Verdict:
         """The answer for one request: values as the model's request_definition has them.
 
         `roles` act as extra g rows of the subject, for this request only. Raises EnforceError.
         """
-        model = self.model
-        if len(values) != len(model.request):
-            wanted = ", ".join(model.request)
-            raise EnforceError(f"{len(values)} values, the model's r wants {len(model.request)} ({wanted})")
-        request = {f"r_{name}": value for name, value in zip(model.request, values, strict=True)}
-        evaluate = reference.evaluator(model.matcher, self.functions(values[model.subject], roles))
+        if self.decide is None or len(values) != len(self.model.request):
+            return self.scan(values, roles)
         try:
-            return self._fold(evaluate, request)
+            place = self.decide(values, roles if roles.__class__ is tuple else tuple(roles))
+        except NotCompiled:
+            return self.scan(values, roles)
+        except Exception as error:
+            raise EnforceError(f"the compiled matcher fails on this request: {error}") from error
+        return self._verdict(place)
+
+    def scan(self, values: Sequence[str], roles: Sequence[str]) -> Verdict:
+        """As `enforce`, by trying every rule with pycasbin's own evaluator."""
+        request = self.model.request
+        if len(values) != len(request):
+            wanted = ", ".join(request)
+            raise EnforceError(f"{len(values)} values, the model's r wants {len(request)} ({wanted})")
+        try:
+            allowed, place = self._scan.decide(values, roles)
         except Exception as error:
             raise EnforceError(f"the matcher fails on this request: {error}") from error
+        if allowed or (place != NONE and self.rules.denies[place]):
+            return self._verdict(place)
+        return _UNMATCHED
 
     def functions(self, subject: str, roles: Sequence[str]) -> dict[str, Callable[..., Any]]:
         """What the matcher may call in one request."""
-        functions = reference.matching_functions()
-        for name, graph in self.graphs.items():
-            extra = tuple(roles) if name == "g" else ()
-            functions[name] = RequestRoles(graph, subject, extra).function()
-        return functions
+        return self._scan.functions(subject, roles)
 
-    def _fold(self, evaluate: Callable[[Mapping[str, Any]], object], request: Mapping[str, str]) -> Verdict:
-        rule_of_effects = reference.EffectRule(self.model.effect)
-        effects: set[int] = set()
-        last: Rule | None = None
-        for rule in self.rules:
-            if not matches(evaluate({**request, **rule.names})):
-                effects.add(reference.INDETERMINATE)
-                continue
-            effects.add(rule.effect)
-            last = rule
-            if rule_of_effects.decided(effects):
-                break
-        # Without a rule Casbin evaluates the matcher over empty fields and may allow; here that never allows.
-        allowed = bool(self.rules) and rule_of_effects.allowed(effects)
-        return _verdict(allowed, last, self.model.effect)
+    @property
+    def _scan(self) -> Scan:
+        return Scan(self.model, self.rules, self.graphs)
+
+    def _verdict(self, place: int) -> Verdict:
+        """The verdict when this rule decides. Casbin also names a deny that its effect never looked at."""
+        rules, effect = self.rules, self.model.effect
+        if place == NONE:
+            return _UNDENIED if effect == reference.DENY_OVERRIDE and rules.fields else _UNMATCHED
+        if not rules.denies[place]:
+            return Verdict(True, "rule_allow", rules.fields[place], *rules.where(place))
+        if effect == reference.ALLOW_OVERRIDE:
+            return _UNMATCHED
+        return Verdict(False, "rule_deny", rules.fields[place], *rules.where(place))
 
 
 def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine | None, tuple[Finding, ...]]:
@@ -149,57 +169,36 @@ def _load(
     text = text_of(source.policy, in_policy)
     if in_policy.findings:
         return None
-    policy_rows = rows(text, in_policy)
+    table = table_of(text, in_policy)
     if model is None:
         return None
-    rules, links = checked(policy_rows, model, in_policy)
+    found = checked(table, model, in_policy)
     if request is not None:
-        http_lint.check(model, rules, request, in_model, in_policy)
+        http_lint.check(model, request, found.rules, in_model, in_policy)
+    found.rules.close()
     if errors(in_model.findings) or errors(in_policy.findings):
         return None
-    graphs = {
-        name: RoleGraph.of(arity, (row.fields for row in links[name])) for name, arity in model.roles.items()
-    }
     try:
-        ordered = _ordered(model, rules, links.get("g", []))
+        rules = rules_in_order(model, table, found.rules.rules, found.links.get("g", []))
     except RuntimeError as error:
         in_policy.error(0, "order", f"the rules cannot be put in order: {error}")
         return None
-    return Engine(source, model, ordered, graphs)
+    drain(table.records, table.ptypes, found.rules.rules, *found.links.values())
+    return _engine(source, model, rules, found.graphs, in_model)
 
 
-def matches(result: object) -> bool:
-    """What Casbin takes for a match. Raises TypeError for results that it refuses."""
-    if isinstance(result, bool | float):
-        return bool(result)
-    raise TypeError(f"the matcher gives a {type(result).__name__}, not true or false")
-
-
-def _ordered(model: Model, rules: Sequence[Row], links: Sequence[Row]) -> tuple[Rule, ...]:
-    lists = [list(row.fields) for row in rules]
-    row_of = {id(fields): row for fields, row in zip(lists, rules, strict=True)}
-    ordered = reference.sorted_rows(model.policy, model.effect, lists, [row.fields for row in links])
-    return tuple(_rule(row_of[id(fields)], model) for fields in ordered)
-
-
-def _rule(row: Row, model: Model) -> Rule:
-    field = model.effect_field
-    effect = reference.EFFECT_OF["allow" if field is None else row.fields[field]]
-    return Rule(
-        row, effect, {f"p_{name}": value for name, value in zip(model.policy, row.fields, strict=True)}
-    )
-
-
-def _verdict(allowed: bool, rule: Rule | None, effect: str) -> Verdict:
-    """A verdict names the rule that decided; Casbin also names a deny that its effect never looked at."""
-    if allowed:
-        reason: Reason = "rule_allow"
-    elif (
-        rule is not None and rule.effect == reference.EFFECT_OF["deny"] and effect != reference.ALLOW_OVERRIDE
-    ):
-        reason = "rule_deny"
-    else:
-        return Verdict(allowed=False, reason_code="no_matching_rule")
-    if rule is None:
-        return Verdict(allowed=allowed, reason_code=reason)
-    return Verdict(allowed, reason, rule.row.fields, rule.row.line, rule.row.text)
+def _engine(
+    source: Source, model: Model, rules: Rules, graphs: Mapping[str, RoleGraph], in_model: Report
+) -> Engine:
+    """The engine, compiled if its matcher is exact and a sample of its answers is pycasbin's."""
+    matcher = analyse(model)
+    decide = None if matcher.inexact else compiled(model, matcher, rules, graphs)
+    reason = matcher.inexact
+    if decide is not None:
+        problem = disagreement(decide, matcher, Scan(model, rules, graphs), source.version)
+        if problem:
+            reason = f"the compiled matcher and pycasbin disagree: {problem}; this is a defect of gateledger"
+    if reason:
+        message = f"every request tries every rule, with pycasbin's evaluator: {reason}"
+        in_model.warning(model.matcher_line, "fallback", message)
+    return Engine(source, model, matcher, rules, graphs, None if reason else decide, reason)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
 from extauthz.engine.clause import clauses, conjuncts, shown
-from extauthz.engine.enforcer import EnforceError, matches
+from extauthz.engine.enforcer import EnforceError
 from extauthz.engine.roles import RequestRoles
+from extauthz.engine.scan import matches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

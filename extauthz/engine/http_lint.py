@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
-from extauthz.engine.clause import clauses
+from extauthz.engine.clause import clauses, constants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from extauthz.engine.clause import Clause
     from extauthz.engine.finding import Report
+    from extauthz.engine.lint import Column
     from extauthz.engine.model import Model
-    from extauthz.engine.rows import Row
 
 # What extauthz takes for a method (extauthz.asked), and how a keyMatch pattern of one may begin.
 METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
@@ -22,9 +22,7 @@ _PATH_PATTERNS = frozenset({"==", "keyMatch", "keyMatch2", "keyMatch3", "keyMatc
 _NEVER_IN_A_PATH = re.compile(r"//|/\.{1,2}(?:/|\Z)|[;#\s]|[^\x00-\x7f]")
 
 
-def check(
-    model: Model, rules: Sequence[Row], request: Sequence[str], in_model: Report, in_policy: Report
-) -> None:
+def check(model: Model, request: Sequence[str], rules: Column, in_model: Report, in_policy: Report) -> None:
     """Findings about a policy whose request values are the named attributes of HTTP requests."""
     if len(request) != len(model.request):
         in_model.error(
@@ -44,20 +42,23 @@ def check(
         return
     attribute_of = dict(zip(model.request, request, strict=True))
     for clause in clauses(model):
-        for row in rules:
-            value = row.fields[model.policy.index(clause.policy)]
-            _check_value(attribute_of.get(clause.request, ""), clause, row.line, value, in_policy)
+        attribute = attribute_of.get(clause.request, "")
+        field = model.policy.index(clause.policy)
+        if attribute == "action":
+            meant = constants(model, clause.policy)
+            rules.check(field, functools.partial(_action_problem, clause.function, meant), in_policy.error)
+        if attribute == "resource" and clause.function in _PATH_PATTERNS:
+            rules.check(field, _path_problem, in_policy.warning)
 
 
-def _check_value(attribute: str, clause: Clause, line: int, value: str, report: Report) -> None:
-    if attribute == "action" and not _matches_a_method(clause.function, value):
-        report.error(
-            line,
-            "action",
-            f"no method is matched by {value!r} under {clause.function}; one row a method, or *",
-        )
-    if attribute == "resource" and clause.function in _PATH_PATTERNS and not _matches_a_path(value):
-        report.warning(line, "path", f"no normalised path is matched by {value!r}")
+def _action_problem(function: str, meant: frozenset[str], value: str) -> tuple[str, str] | None:
+    if value in meant or _matches_a_method(function, value):
+        return None
+    return "action", f"no method is matched by {value!r} under {function}; one row a method, or *"
+
+
+def _path_problem(value: str) -> tuple[str, str] | None:
+    return None if _matches_a_path(value) else ("path", f"no normalised path is matched by {value!r}")
 
 
 def _matches_a_method(function: str, value: str) -> bool:

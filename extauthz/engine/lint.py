@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
-from extauthz.engine.clause import PATTERNS, Clause, clauses
+from extauthz.engine.clause import PATTERNS, Clause, clauses, constants
+from extauthz.engine.drain import drain
 from extauthz.engine.finding import errors
+from extauthz.engine.patterns import check_groups
 from extauthz.engine.roles import RoleGraph
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from extauthz.engine.finding import Report
     from extauthz.engine.model import Model
-    from extauthz.engine.rows import Row
+    from extauthz.engine.rows import Table
 
 _PRIORITY = re.compile(r"[0-9]{1,18}")
 _FUNCTIONS = reference.matching_functions()
@@ -24,51 +29,115 @@ _FUNCTIONS = reference.matching_functions()
 _PLAIN = re.compile(r"(?:/\*|[A-Za-z0-9_/.:~@=,%!&'-])*")
 _LITERAL = frozenset({"==", "g"})
 
-
-def checked(rows: Iterable[Row], model: Model, report: Report) -> tuple[list[Row], dict[str, list[Row]]]:
-    """The rules and the role links (by role definition) that fit the model; a finding for each other row."""
-    rules: list[Row] = []
-    links: dict[str, list[Row]] = {name: [] for name in model.roles}
-    seen: dict[tuple[str, ...], int] = {}
-    for row in rows:
-        before = seen.setdefault((row.ptype, *row.fields), row.line)
-        if before != row.line:
-            report.warning(row.line, "duplicate", f"the same row as line {before}")
-        if row.ptype == "p" and _arity(row, len(model.policy), model, report):
-            rules.append(row)
-        elif row.ptype in links and _arity(row, model.roles[row.ptype], model, report):
-            links[row.ptype].append(row)
-        elif row.ptype != "p" and row.ptype not in links:
-            known = ", ".join(["p", *links])
-            report.error(
-                row.line, "ptype", f"a row must begin with one of {known}, this one with {row.ptype!r}"
-            )
-    _check_rules(rules, model, report)
-    _check_links(links, report)
-    return rules, links
+Tell = Callable[[int, str, str], None]
 
 
-def _arity(row: Row, wanted: int, model: Model, report: Report) -> bool:
-    if len(row.fields) == wanted:
-        return True
-    names = ", ".join(model.policy) if row.ptype == "p" else ", ".join(("name", "role", "domain")[:wanted])
-    count = f"{len(row.fields)} field{'s' if len(row.fields) != 1 else ''}"
-    report.error(row.line, "arity", f"{count}, the model's {row.ptype} wants {wanted} ({names})")
-    return False
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Where in the table the rules and the role links (by role definition) are, and the graphs of the links."""
+
+    rules: Column
+    links: dict[str, list[int]]
+    graphs: dict[str, RoleGraph]
 
 
-def _check_rules(rules: Sequence[Row], model: Model, report: Report) -> None:
-    if not rules and not errors(report.findings):
+def checked(table: Table, model: Model, report: Report) -> Checked:
+    """The rows that fit the model; a finding for each other one."""
+    wanted = {"p": len(model.policy), **model.roles}
+    groups: dict[str, list[int]] = {name: [] for name in wanted}
+    seen = {name: _Seen() for name in wanted}
+    for at, (ptype, record) in enumerate(zip(table.ptypes, table.records, strict=True)):
+        count = wanted.get(ptype)
+        if count is None:
+            message = f"a row must begin with one of {', '.join(wanted)}, this one with {ptype!r}"
+            report.error(table.lines[at], "ptype", message)
+            continue
+        before = seen[ptype].before(record, at)
+        if before != at:
+            report.warning(table.lines[at], "duplicate", f"the same row as line {table.lines[before]}")
+        if count == len(record):
+            groups[ptype].append(at)
+        else:
+            report.error(table.lines[at], "arity", _arity(ptype, record, model))
+    drain(*(shard for name in wanted for shard in seen[name].shards))
+    rules = groups.pop("p")
+    graphs = {
+        name: RoleGraph.of(model.roles[name], (table.records[at] for at in found))
+        for name, found in groups.items()
+    }
+    column = Column(table, rules)
+    _check_rules(column, model, report)
+    _check_links(table, groups, graphs, report)
+    return Checked(column, groups, graphs)
+
+
+class _Seen:
+    """Records and where they were first, in many small dicts: a large one halts everything while it grows."""
+
+    def __init__(self) -> None:
+        self.shards: list[dict[tuple[str, ...], int]] = [{} for _ in range(256)]
+
+    def before(self, record: tuple[str, ...], at: int) -> int:
+        return self.shards[hash(record) & 255].setdefault(record, at)
+
+
+def _arity(ptype: str, fields: Sequence[str], model: Model) -> str:
+    names = model.policy if ptype == "p" else ("name", "role", "domain")[: model.roles[ptype]]
+    count = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
+    return f"{count}, the model's {ptype} wants {len(names)} ({', '.join(names)})"
+
+
+class Column:
+    """The rules of a table, looked at field by field: what is wrong with a value is found once for all its rows."""
+
+    def __init__(self, table: Table, rules: list[int]) -> None:
+        self.table = table
+        self.rules = rules
+        self._values: dict[int, set[str]] = {}
+
+    def values(self, field: int) -> set[str]:
+        """All values of a field."""
+        if field not in self._values:
+            records = self.table.records
+            self._values[field] = {records[at][field] for at in self.rules}
+        return self._values[field]
+
+    def check(self, field: int, problem: Callable[[str], tuple[str, str] | None], tell: Tell) -> None:
+        """`problem` gives a code and a message for a value that is wrong; `tell` is told of each row of it."""
+        records = self.table.records
+        found = {}
+        for value in self.values(field):
+            wrong = problem(value)
+            if wrong:
+                found[value] = wrong
+        if found:
+            for at in self.rules:
+                if records[at][field] in found:
+                    tell(self.table.lines[at], *found[records[at][field]])
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+        drain(*self._values.values())
+
+
+def _check_rules(column: Column, model: Model, report: Report) -> None:
+    if not column.rules and not errors(report.findings):
         _check_empty(model, report)
     used = clauses(model)
-    for row in rules:
-        _check_effect(row, model, report)
-        _check_priority(row, model, report)
-        _check_patterns(row, used, model, report)
-        _check_subject(row, used, model, report)
+    if model.effect_field is not None:
+        column.check(model.effect_field, _effect_problem, report.error)
+        if model.effect == reference.ALLOW_OVERRIDE:
+            column.check(model.effect_field, _idle, report.warning)
+    if "priority" in model.policy:
+        column.check(model.policy.index("priority"), _priority_problem, report.error)
+    for clause in used:
+        if clause.function in PATTERNS:
+            problem = functools.partial(_pattern_problem, clause.function)
+            column.check(model.policy.index(clause.policy), problem, report.error)
+    _check_subject(column, used, model, report)
     if not errors(report.findings):
         # Patterns that cannot be read cannot be compared either.
-        _check_denied_folders(rules, used, model, report)
+        _check_denied_folders(column, used, model, report)
 
 
 def _check_empty(model: Model, report: Report) -> None:
@@ -78,32 +147,25 @@ def _check_empty(model: Model, report: Report) -> None:
         report.warning(0, "empty", "no rule at all: every request will be denied")
 
 
-def _check_effect(row: Row, model: Model, report: Report) -> None:
-    if model.effect_field is None:
-        return
-    effect = row.fields[model.effect_field]
-    if effect not in reference.EFFECT_OF:
-        report.error(row.line, "effect", f"{effect!r} is neither allow nor deny; Casbin ignores such a row")
-    elif effect == "deny" and model.effect == reference.ALLOW_OVERRIDE:
-        report.warning(row.line, "idle", "a deny, which this model's effect never looks at")
+def _effect_problem(effect: str) -> tuple[str, str] | None:
+    if effect in reference.EFFECT_OF:
+        return None
+    return "effect", f"{effect!r} is neither allow nor deny; Casbin ignores such a row"
 
 
-def _check_priority(row: Row, model: Model, report: Report) -> None:
-    if "priority" in model.policy:
-        value = row.fields[model.policy.index("priority")]
-        if not _PRIORITY.fullmatch(value):
-            report.error(
-                row.line, "priority", f"{value!r} is no whole number from 0; Casbin sorts others as text"
-            )
+def _idle(effect: str) -> tuple[str, str] | None:
+    return ("idle", "a deny, which this model's effect never looks at") if effect == "deny" else None
 
 
-def _check_patterns(row: Row, used: Sequence[Clause], model: Model, report: Report) -> None:
-    for clause in used:
-        if clause.function in PATTERNS:
-            value = row.fields[model.policy.index(clause.policy)]
-            problem = _problem(clause.function, value)
-            if problem:
-                report.error(row.line, "pattern", f"{value!r} is nothing for {clause.function}: {problem}")
+def _priority_problem(value: str) -> tuple[str, str] | None:
+    if _PRIORITY.fullmatch(value):
+        return None
+    return "priority", f"{value!r} is no whole number from 0; Casbin sorts others as text"
+
+
+def _pattern_problem(function: str, pattern: str) -> tuple[str, str] | None:
+    problem = _problem(function, pattern)
+    return ("pattern", f"{pattern!r} is nothing for {function}: {problem}") if problem else None
 
 
 def _problem(function: str, pattern: str) -> str:
@@ -114,44 +176,55 @@ def _problem(function: str, pattern: str) -> str:
             ipaddress.ip_network(pattern, strict=False)
         else:
             _FUNCTIONS[function]("/", pattern)
+            if function == "keyMatch4":
+                check_groups(pattern)
     except Exception as error:  # noqa: BLE001 - whatever Casbin raises here it would raise at each request
         return str(error) or type(error).__name__
     return ""
 
 
-def _check_subject(row: Row, used: Sequence[Clause], model: Model, report: Report) -> None:
+def _check_subject(column: Column, used: Sequence[Clause], model: Model, report: Report) -> None:
     for clause in used:
-        field = model.policy.index(clause.policy)
-        if clause.request == model.request[model.subject] and row.fields[field] == "*":
+        if clause.request == model.request[model.subject]:
             compared = {other.function for other in used if other.policy == clause.policy}
-            if compared <= _LITERAL:
-                report.error(
-                    row.line,
-                    "subject",
-                    "'*' is no subject and matches nobody; for everyone write role:everyone",
-                )
+            if compared <= _LITERAL and "*" not in constants(model, clause.policy):
+                column.check(model.policy.index(clause.policy), _everyone, report.error)
                 return
 
 
-def _check_denied_folders(rules: Sequence[Row], used: Sequence[Clause], model: Model, report: Report) -> None:
+def _everyone(value: str) -> tuple[str, str] | None:
+    if value != "*":
+        return None
+    return "subject", "'*' is no subject and matches nobody; for everyone write role:everyone"
+
+
+def _check_denied_folders(column: Column, used: Sequence[Clause], model: Model, report: Report) -> None:
     """Warn of a deny of /x/* that leaves /x itself alone: people mean both."""
     if model.effect_field is None or model.effect == reference.ALLOW_OVERRIDE:
         return
-    denials = [row for row in rules if row.fields[model.effect_field] == "deny"]
+    records = column.table.records
+    effect = model.effect_field
+    denials = [at for at in column.rules if records[at][effect] == "deny"]
     for clause in used:
         if clause.function in PATTERNS - {"ipMatch", "regexMatch"}:
-            _check_folders(denials, model.policy.index(clause.policy), report)
+            field = model.policy.index(clause.policy)
+            if any(records[at][field].endswith("/*") for at in denials):
+                _check_folders(Column(column.table, denials), field, report)
 
 
-def _check_folders(denials: Sequence[Row], field: int, report: Report) -> None:
+def _check_folders(denials: Column, field: int, report: Report) -> None:
     beside: dict[tuple[str, ...], set[str]] = {}
-    for row in denials:
-        beside.setdefault(_others(row, field), set()).add(row.fields[field])
-    for row in denials:
-        folder = row.fields[field].removesuffix("/*")
-        if folder not in {"", row.fields[field]} and not beside[_others(row, field)] & _covering(folder):
+    records = denials.table.records
+    for at in denials.rules:
+        beside.setdefault(_others(records[at], field), set()).add(records[at][field])
+    for at in denials.rules:
+        value = records[at][field]
+        folder = value.removesuffix("/*")
+        if folder not in {"", value} and not beside[_others(records[at], field)] & _covering(folder):
             report.warning(
-                row.line, "folder", f"denies what is below {folder}, but not {folder} itself; deny that too"
+                denials.table.lines[at],
+                "folder",
+                f"denies what is below {folder}, but not {folder} itself; deny that too",
             )
 
 
@@ -161,30 +234,28 @@ def _covering(folder: str) -> set[str]:
     return {folder, "*", *("/".join(parents[: at + 1]) + "/*" for at in range(len(parents)))}
 
 
-def _others(row: Row, field: int) -> tuple[str, ...]:
-    return (*row.fields[:field], *row.fields[field + 1 :])
+def _others(record: tuple[str, ...], field: int) -> tuple[str, ...]:
+    return (*record[:field], *record[field + 1 :])
 
 
-def _check_links(links: dict[str, list[Row]], report: Report) -> None:
-    for row in links.get("g", ()):
-        if not row.fields[1].startswith("role:"):
-            report.warning(
-                row.line,
-                "role",
-                f"{row.fields[1]!r} is not written role:NAME; a subject of that name has its rights",
-            )
-    for name, rows in links.items():
-        if not rows:
-            continue
-        graph = RoleGraph.of(2 if len(rows[0].fields) == 2 else 3, (row.fields for row in rows))
-        cycle = graph.cycle()
-        if cycle:
-            report.warning(rows[0].line, "cycle", f"{name}: roles in a circle: {' → '.join(cycle)}")
-        deep = graph.too_deep()
-        if deep:
+def _check_links(
+    table: Table, links: dict[str, list[int]], graphs: dict[str, RoleGraph], report: Report
+) -> None:
+    for at in links.get("g", ()):
+        role = table.records[at][1]
+        if not role.startswith("role:"):
+            message = f"{role!r} is not written role:NAME; a subject of that name has its rights"
+            report.warning(table.lines[at], "role", message)
+    for name, graph in graphs.items():
+        shape = graph.shape
+        if shape.cycle:
+            circle = " → ".join(shape.cycle)
+            report.warning(table.lines[links[name][0]], "cycle", f"{name}: roles in a circle: {circle}")
+        if shape.too_deep:
+            start, end = shape.too_deep
             report.error(
-                rows[0].line,
+                table.lines[links[name][0]],
                 "depth",
-                f"{name}: {deep[0]} is more than {reference.MAX_HOPS} steps from {deep[1]}, "
+                f"{name}: {start} is more than {reference.MAX_HOPS} steps from {end}, "
                 "farther than Casbin looks; link them more directly",
             )

@@ -41,6 +41,7 @@ class Model:
     # Lines of the model file, for findings.
     request_line: int
     effect_line: int
+    matcher_line: int
 
     @property
     def effect_field(self) -> int | None:
@@ -68,7 +69,8 @@ def model_of(text: str, report: Report) -> Model | None:
     if matcher is None or any(finding.severity == "error" for finding in report.findings[before:]):
         return None
     subject = _subject(matcher, request)
-    return Model(request, policy, roles, effect, matcher, subject, entries["r"].line, entries["e"].line)
+    lines = (entries[kind].line for kind in "rem")
+    return Model(request, policy, roles, effect, matcher, subject, *lines)
 
 
 def _entries(text: str, report: Report) -> dict[str, _Entry]:

@@ -15,6 +15,7 @@ from casbin.core_enforcer import CoreEnforcer
 from casbin.effect import effect_to_bool, get_effector
 from casbin.effect.effector import Effector
 from casbin.model import FunctionMap, Model
+from casbin.persist.adapter import _extract_tokens
 from casbin.util import SimpleEval
 
 if TYPE_CHECKING:
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 MAX_HOPS = 9
 
 ALLOW_OVERRIDE: str = constants.ALLOW_OVERRIDE_EFFECT
+ALLOW_AND_DENY: str = constants.ALLOW_AND_DENY_EFFECT
 DENY_OVERRIDE: str = constants.DENY_OVERRIDE_EFFECT
 SUBJECT_PRIORITY: str = constants.SUBJECT_PRIORITY_EFFECT
 EFFECTS: tuple[str, ...] = (
     ALLOW_OVERRIDE,
     DENY_OVERRIDE,
-    constants.ALLOW_AND_DENY_EFFECT,
+    ALLOW_AND_DENY,
     constants.PRIORITY_EFFECT,
     SUBJECT_PRIORITY,
 )
@@ -67,6 +69,11 @@ def matcher_tree(text: str) -> ast.expr:
     if len(body) != 1 or not isinstance(body[0], ast.Expr):
         raise SyntaxError("not one expression")
     return body[0].value
+
+
+def tokens(line: str) -> list[str]:
+    """What Casbin's loaders make of a line that is no comment. Raises IndexError for brackets that close nothing."""
+    return list(_extract_tokens(line))
 
 
 def evaluator(

@@ -6,19 +6,20 @@ only asked about, so memory stays flat under any number of unknown subjects.
 
 from __future__ import annotations
 
-import graphlib
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from extauthz.engine.reference import MAX_HOPS
+from extauthz.engine.shape import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-Links = dict[str, tuple[str, ...]]
+    from extauthz.engine.shape import Links, Shape
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoleGraph:
     """The rows of one role definition: per domain ("" without domains) the roles of each name."""
 
@@ -27,46 +28,39 @@ class RoleGraph:
 
     @classmethod
     def of(cls, arity: int, rows: Iterable[Sequence[str]]) -> RoleGraph:
-        collected: dict[str, dict[str, dict[str, None]]] = {}
-        for name, role, *domain in rows:
-            names = collected.setdefault(domain[0] if domain else "", {})
-            names.setdefault(name, {})[role] = None
-        domains = {
-            domain: {name: tuple(roles) for name, roles in names.items()}
-            for domain, names in collected.items()
-        }
+        domains: dict[str, Links] = {}
+        several: dict[tuple[str, str], list[str]] = {}
+        for name, role, *in_domain in rows:
+            domain = in_domain[0] if in_domain else ""
+            links = domains.setdefault(domain, {})
+            if links.setdefault(name, (role,))[0] != role:
+                several.setdefault((domain, name), []).append(role)
+        for (domain, name), roles in several.items():
+            domains[domain][name] = tuple(dict.fromkeys((domains[domain][name][0], *roles)))
         return cls(arity, domains)
 
-    def cycle(self) -> tuple[str, ...]:
-        """Names that are roles of each other in a circle, or nothing."""
-        for links in self.domains.values():
-            try:
-                graphlib.TopologicalSorter(links).prepare()
-            except graphlib.CycleError as error:
-                # The sorter reads links as "depends on", and walks them backwards.
-                return tuple(reversed(error.args[1]))
-        return ()
+    @functools.cached_property
+    def shape(self) -> Shape:
+        """Circles, depth and width."""
+        return shape_of(self.domains)
 
-    def too_deep(self) -> tuple[str, str] | None:
-        """A name and a role of it that is more hops away than Casbin follows."""
-        for links in self.domains.values():
-            if len(links) > MAX_HOPS:
-                for name in links:
-                    beyond = _beyond(links, name)
-                    if beyond:
-                        return name, beyond
-        return None
-
-
-def _beyond(links: Links, name: str) -> str | None:
-    seen = {name}
-    frontier = [name]
-    for _ in range(MAX_HOPS):
-        frontier = [role for held in frontier for role in links.get(held, ()) if role not in seen]
-        if not frontier:
-            return None
-        seen.update(frontier)
-    return next((role for held in frontier for role in links.get(held, ()) if role not in seen), None)
+    def reach(self, name: str, domain: str = "", hops: int = MAX_HOPS) -> tuple[str, ...]:
+        """All that `name` is in `domain`, itself first, the nearest before the farther."""
+        links = self.domains.get(domain if self.arity > 2 else "")
+        roles = links.get(name) if links else None
+        if not links or not roles:
+            return (name,)
+        if links.keys().isdisjoint(roles):
+            return (name, *roles)
+        reached = dict.fromkeys((name,))
+        frontier = [name]
+        for _ in range(hops):
+            found = dict.fromkeys(role for held in frontier for role in links.get(held, ()))
+            frontier = [role for role in found if role not in reached]
+            if not frontier:
+                break
+            reached.update(dict.fromkeys(frontier))
+        return tuple(reached)
 
 
 @dataclass(slots=True)

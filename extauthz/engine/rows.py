@@ -7,13 +7,23 @@ know: each is remarked. Comments stand on lines of their own.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
+from dataclasses import field as entry
 from typing import TYPE_CHECKING
 
+from extauthz.engine.drain import drain
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from extauthz.engine.finding import Report
 
 _SPECIAL = frozenset('()[]"#')
+# What a block of lines must not hold to be split at its commas without a second look.
+_ODD = (*_SPECIAL, "\t", "\r", "  ", " ,", " \n", "\n ")
+# Small, so that a comment costs only its neighbours the short way.
+_BLOCK = 4096
 _OPENING = {"(": ")", "[": "]"}
 
 
@@ -33,24 +43,104 @@ class _Unreadable(Exception):  # noqa: N818 - never leaves this module
         self.code = code
 
 
-def rows(text: str, report: Report) -> list[Row]:
+@dataclass(slots=True)
+class Table:
+    """Rows in columns, for policies of a million rows: `records` hold the fields behind the ptypes.
+
+    `lines` count from 1, `starts` say where in `source` the line begins.
+    """
+
+    source: str
+    ptypes: list[str] = entry(default_factory=list)
+    records: list[tuple[str, ...]] = entry(default_factory=list)
+    lines: array[int] = entry(default_factory=lambda: array("L"))
+    starts: array[int] = entry(default_factory=lambda: array("L"))
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+def table_of(text: str, report: Report) -> Table:
     """All rows of a policy. Lines that cannot be read become findings and are left out."""
-    found = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
+    reader = _Reader(Table(text), report)
+    for block in _blocks(text):
+        if _is_plain(block):
+            reader.take_plain(block)
+        else:
+            reader.take_odd(block)
+    drain(reader.pool)
+    return reader.table
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """Whole lines, some at a time, without the line break at the end of each block."""
+    start = 0
+    while start <= len(text):
+        end = text.find("\n", start + _BLOCK)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        start = end + 1
+
+
+def _is_plain(block: str) -> bool:
+    return (
+        not any(odd in block for odd in _ODD)
+        and block[:1] != " "
+        and block[-1:] != " "
+        and block.count(", ") in {0, block.count(",")}
+        and block.isascii()
+        and block.replace("\n", "").isprintable()
+    )
+
+
+@dataclass(slots=True)
+class _Reader:
+    table: Table
+    report: Report
+    # Equal texts are one object: it saves most of the memory, and comparing them is comparing addresses.
+    pool: dict[str, str] = entry(default_factory=dict)
+    number: int = 1
+    at: int = 0
+
+    def take_plain(self, block: str) -> None:
+        table, pooled = self.table, self.pool.setdefault
+        comma = ", " if ", " in block else ","
+        add, add_ptype = table.records.append, table.ptypes.append
+        add_line, add_start = table.lines.append, table.starts.append
+        at = self.at
+        lines = block.split("\n")
+        for number, line in enumerate(lines, start=self.number):
+            if line:
+                ptype, *fields = line.split(comma)
+                add_ptype(pooled(ptype, ptype))
+                add(tuple(map(pooled, fields, fields)))
+                add_line(number)
+                add_start(at)
+            at += len(line) + 1
+        self.number += len(lines)
+        self.at = at
+
+    def take_odd(self, block: str) -> None:
+        for line in block.split("\n"):
+            stripped = line.strip()
+            if stripped and not stripped.startswith("#"):
+                self._take_line(stripped)
+            self.number += 1
+            self.at += len(line) + 1
+
+    def _take_line(self, line: str) -> None:
         try:
-            ptype, *fields = _fields(stripped)
+            ptype, *fields = _fields(line)
         except _Unreadable as error:
-            report.error(number, error.code, str(error))
-            continue
-        if '"' in stripped:
-            report.warning(
-                number, "quoted", "Casbin's own loaders keep the quotes and split at commas between them"
-            )
-        found.append(Row(number, ptype, tuple(fields), stripped))
-    return found
+            self.report.error(self.number, error.code, str(error))
+            return
+        self.table.ptypes.append(ptype)
+        self.table.records.append(tuple(map(self.pool.setdefault, fields, fields)))
+        self.table.lines.append(self.number)
+        self.table.starts.append(self.at)
+        if '"' in line:
+            message = "Casbin's own loaders keep the quotes and split at commas between them"
+            self.report.warning(self.number, "quoted", message)
 
 
 def _fields(line: str) -> list[str]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from extauthz.engine import EnforceError, PolicyError, Severity, load, read
+from extauthz.engine import EnforceError, Severity, load
 from extauthz.explanation import Explanation, Question, explain
+from gateledger.cli.explained import lines_of, plain_of
 from gateledger.cli.options import Unusable, common, format_option
 from gateledger.cli.output import emit
+from gateledger.cli.policy_diff import diff_command
+from gateledger.cli.policy_files import loaded, policy_files
+from gateledger.cli.policy_question import what_can_command, who_can_command
+from gateledger.cli.policy_test import test_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from extauthz.engine import Engine, Finding, Source
     from gateledger.settings import Settings
@@ -24,38 +27,6 @@ if TYPE_CHECKING:
 @click.group("policy")
 def policy() -> None:
     """Check a policy, and ask it."""
-
-
-def policy_files(command: Callable[..., object]) -> Callable[..., object]:
-    """Add --model and --policy, and pass the two texts as `source`; without them, those of the settings."""
-
-    @click.option("--model", type=click.Path(path_type=Path), help="Casbin model. Default: extauthz.model.")
-    @click.option(
-        "--policy",
-        "policy_",
-        type=click.Path(path_type=Path),
-        help="Casbin policy CSV. Default: extauthz.policy.",
-    )
-    @functools.wraps(command)
-    def with_source(
-        *args: Any, settings: Settings, model: Path | None, policy_: Path | None, **options: Any
-    ) -> object:
-        paths = model or settings.extauthz.model, policy_ or settings.extauthz.policy
-        try:
-            source = read(*(_path(path) for path in paths))
-        except PolicyError as error:
-            raise Unusable(str(error)) from error
-        return command(*args, settings=settings, source=source, **options)
-
-    return with_source
-
-
-def _path(path: Path | None) -> Path:
-    if path is None:
-        raise Unusable("no policy is named; name one with --model and --policy")
-    # Shown with every finding: as short as it can be clicked on.
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 @policy.command("lint")
@@ -114,7 +85,7 @@ def explain_command(
       gateledger policy explain bob orders /orders/1/payment GET
       gateledger policy explain carol orders /orders GET --role support --expect allow
     """
-    engine, attributes = _engine(source, settings)
+    engine, attributes = loaded(source, settings)
     if len(values) != len(engine.model.request):
         wanted = " ".join(name.upper() for name in engine.model.request)
         raise Unusable(
@@ -129,53 +100,17 @@ def explain_command(
         raise SystemExit(1)
 
 
-def _engine(source: Source, settings: Settings) -> tuple[Engine, tuple[str, ...]]:
-    """The engine, and what its request values mean; nothing where the settings are for another model."""
-    engine, findings = load(source, settings.extauthz.request)
-    if engine is not None:
-        return engine, settings.extauthz.request
-    if any(finding.code == "request" for finding in findings):
-        engine, findings = load(source)
-        if engine is not None:
-            return engine, ()
-    raise Unusable("\n".join(str(finding) for finding in findings))
-
-
 def _show(explanation: Explanation, format_: str) -> None:
     if format_ == "json":
-        click.echo(json.dumps(_plain(explanation), indent=2))
+        click.echo(json.dumps(plain_of(explanation), indent=2))
     elif format_ == "csv":
-        plain = _plain(explanation)
+        plain = plain_of(explanation)
         del plain["nearest"]
         plain["role_path"] = " → ".join(explanation.role_path)
         emit(tuple(plain), [tuple(plain.values())], "csv")
     else:
-        click.echo("\n".join(_lines(explanation)))
+        click.echo("\n".join(lines_of(explanation)))
 
 
-def _lines(explanation: Explanation) -> list[str]:
-    lines = [f"{explanation.effect.value}  {explanation.reason_code.value}: {explanation.reason}"]
-    if explanation.rule:
-        lines.append(f"  rule   {explanation.path}:{explanation.line}: {explanation.rule}")
-    if len(explanation.role_path) > 1:
-        lines.append(f"  roles  {' → '.join(explanation.role_path)}")
-    for near in explanation.nearest:
-        lines.append(f"  near   {explanation.path}:{near.row.line}: {near.row.text}")
-        lines.extend(f"           not {clause}" for clause in near.failed)
-    return lines
-
-
-def _plain(explanation: Explanation) -> dict[str, Any]:
-    return {
-        "effect": explanation.effect.value,
-        "reason_code": explanation.reason_code.value,
-        "reason": explanation.reason,
-        "rule": explanation.rule or None,
-        "line": explanation.line,
-        "role_path": list(explanation.role_path),
-        "nearest": [
-            {"line": near.row.line, "rule": near.row.text, "failed": list(near.failed)}
-            for near in explanation.nearest
-        ],
-        "policy_version": explanation.version,
-    }
+for _command in (test_command, who_can_command, what_can_command, diff_command):
+    policy.add_command(_command)

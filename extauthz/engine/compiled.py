@@ -1,0 +1,220 @@
+"""A policy, compiled: from a request's values to the rule that decides, in one Python function.
+
+The function is written from the matcher's checked tree (extauthz.engine.matcher_types): for each request
+it asks the index of every branch, tries the full matcher on what they found, and folds the effects.
+Rules that do not match never count in any of Casbin's effects, so the order of trying does not matter:
+the deciding rule is the first (or last) matching one of its effect in the order of the policy.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from extauthz.engine import reference
+from extauthz.engine.compiled_expression import Expression
+from extauthz.engine.heads import indexed_value
+from extauthz.engine.held import WIDE
+from extauthz.engine.index_build import Builder, dimensions_of
+from extauthz.engine.matcher import PATTERNS, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import FunctionType
+
+    from extauthz.engine.index import Context
+    from extauthz.engine.matcher import Branch, Matcher, Test
+    from extauthz.engine.model import Model
+    from extauthz.engine.roles import RoleGraph
+    from extauthz.engine.rules import Rules
+
+
+# What `decide(values, roles)` gives where no rule decides; else it gives the place of the rule.
+NONE = -1
+
+_FIRST = """\
+best = end
+for i in found:
+    if i < best{allowing}:
+        {fields} = rules[i]
+        if {matches}:
+            best = i
+return best if best < end else -1"""
+_DENY_BEFORE_ALLOW = """\
+deny, allow = end, -1
+for i in found:
+    if i < deny if denies[i] else i > allow:
+        {fields} = rules[i]
+        if {matches}:
+            if denies[i]:
+                deny = i
+            else:
+                allow = i
+return deny if deny < end else allow"""
+
+
+class NotCompiled(Exception):  # noqa: N818 - a way out, not an error
+    """A request outside of what was compiled: values that are no texts, or no addresses."""
+
+
+def compiled(model: Model, matcher: Matcher, rules: Rules, graphs: Mapping[str, RoleGraph]) -> FunctionType:
+    """The function of a policy whose matcher is exact. It raises NotCompiled."""
+    writer = _Writer(model, matcher, rules, graphs)
+    code = compile(writer.source(), "<the compiled matcher>", "exec")
+    exec(code, writer.names)  # noqa: S102 - written from the checked tree
+    # Its globals must not name it: a policy that is replaced has to go at once, not when garbage is collected.
+    decide: FunctionType = writer.names.pop("decide")
+    return decide
+
+
+class _Writer:
+    """Writes the function, and collects the objects that it names."""
+
+    def __init__(self, model: Model, matcher: Matcher, rules: Rules, graphs: Mapping[str, RoleGraph]) -> None:
+        self._model = model
+        self._matcher = matcher
+        self._rules = rules
+        self._graphs = graphs
+        self._expression = Expression(model, graphs, rules.fields)
+        self._builder = Builder(rules.fields)
+        # What the indexes are asked with, one place each.
+        self._asked: dict[tuple[Test, ...], int] = {}
+        self.names: dict[str, Any] = {
+            "NotCompiled": NotCompiled,
+            "rules": rules.fields,
+            "denies": rules.denies,
+            "end": len(rules),
+            "variants": _variants,
+            "indexed_value": indexed_value,
+            "address": _address,
+        }
+
+    def source(self) -> str:
+        """The text of `decide`; fills `names`."""
+        matches = self._expression.text(self._matcher.tree)
+        branches = [
+            line
+            for number, branch in enumerate(self._matcher.branches)
+            for line in self._branch(number, branch)
+        ]
+        lines = [
+            *self._values(),
+            *self._expression.opening(),
+            f"context = ({''.join(f'{value}, ' for value in self._context())})",
+            f"ragged = {self._line_breaks()}",
+            "found = []",
+            *branches,
+            *self._fold(matches).split("\n"),
+        ]
+        self._builder.close()
+        self.names.update(self._expression.names)
+        return "def decide(values, roles):\n" + "".join(f"    {line}\n" for line in lines)
+
+    def _values(self) -> Iterable[str]:
+        names = [f"r_{name}" for name in self._model.request]
+        yield f"{', '.join(names)}, = values"
+        yield f"if not (str is {' is '.join(f'{name}.__class__' for name in names)}):"
+        yield "    raise NotCompiled"
+        for test in self._tests():
+            if test.function == "ipMatch":
+                name = self._model.request[test.request or 0]
+                yield f"a_{name} = address(r_{name})"
+
+    def _tests(self) -> Iterable[Test]:
+        conjuncts = itertools.chain.from_iterable(self._matcher.branches)
+        return dict.fromkeys(test for conjunct in conjuncts for test in conjunct.tests)
+
+    def _context(self) -> Iterable[str]:
+        for tests in self._asked:
+            value = ", ".join(self._asked_with(test) for test in tests)
+            yield value if tests[0].function in PATTERNS else f"({value},)"
+
+    def _asked_with(self, test: Test) -> str:
+        if test.request is None:
+            return repr(test.constant)
+        value = f"r_{self._model.request[test.request]}"
+        if test.is_role:
+            return f"*{self._expression.held(test)}"
+        if test.function == "ipMatch":
+            return f"a_{value[2:]}"
+        if test.function in {"keyMatch5", "globMatch"}:
+            return f"indexed_value({test.function!r}, {value})"
+        return value
+
+    def _line_breaks(self) -> str:
+        """Whether a value holds a line break: to an expression its end is not the end of the text."""
+        names = {
+            f"r_{self._model.request[test.request]}"
+            for test in self._tests()
+            if test.request is not None and test.function in PATTERNS - {"keyMatch", "ipMatch"}
+        }
+        return " or ".join(f"'\\n' in {name}" for name in sorted(names)) or "False"
+
+    def _branch(self, number: int, branch: Branch) -> Iterable[str]:
+        guards = [conjunct.node for conjunct in branch if conjunct.scope is Scope.REQUEST]
+        rules = self._chosen(branch)
+        conjuncts = [conjunct.tests for conjunct in branch if conjunct.tests]
+        dimensions = dimensions_of(conjuncts, self._place)
+        narrow = self._builder.tree(rules, dimensions)
+        asks = [self._ask(f"index{number}", narrow)]
+        roles = [test for tests in conjuncts for test in tests if test.is_role]
+        if any(self._graphs[test.function].shape.widest > WIDE for test in roles):
+            others = [other for other in dimensions if not any(test.is_role for test in other.tests)]
+            many = " or ".join(f"len({self._expression.held(test)}) > {WIDE}" for test in roles)
+            wide = self._ask(f"wide{number}", self._builder.tree(rules, others))
+            asks = [f"if {many}:", f"    {wide}", "else:", f"    {asks[0]}"]
+        if guards:
+            yield f"if {' and '.join(f'({self._expression.text(guard)})' for guard in guards)}:"
+            asks = [f"    {line}" for line in asks]
+        yield from asks
+
+    def _ask(self, name: str, node: Any) -> str:
+        self.names[name] = node
+        if isinstance(node, tuple):
+            return f"found += {name}"
+        return (
+            f"{name}.collect(context, found) if not ragged else "
+            f"[{name}.collect(variant, found) for variant in variants(context)]"
+        )
+
+    def _place(self, tests: tuple[Test, ...]) -> int:
+        return self._asked.setdefault(tests, len(self._asked))
+
+    def _chosen(self, branch: Branch) -> Sequence[int]:
+        """The rules for which everything holds in a branch that asks about the rule alone."""
+        conditions = [conjunct.node for conjunct in branch if conjunct.scope is Scope.RULE]
+        every = range(len(self._rules))
+        if not conditions:
+            return every
+        condition = " and ".join(f"({self._expression.text(node)})" for node in conditions)
+        text = f"[i for i in every for ({self._fields()},) in (rules[i],) if {condition}]"
+        chosen: list[int] = eval(text, {"rules": self._rules.fields, "every": every})  # noqa: S307 - as above
+        return chosen
+
+    def _fields(self) -> str:
+        return ", ".join(f"p_{name}" for name in self._model.policy)
+
+    def _fold(self, matches: str) -> str:
+        effect = self._model.effect
+        denies_first = effect in {reference.DENY_OVERRIDE, reference.ALLOW_AND_DENY}
+        text = _DENY_BEFORE_ALLOW if denies_first else _FIRST
+        # What denies never decides under allow-override.
+        allowing = " and not denies[i]" if effect == reference.ALLOW_OVERRIDE else ""
+        return text.format(fields=f"{self._fields()},", matches=matches, allowing=allowing)
+
+
+def _variants(context: Context) -> list[Context]:
+    """A context, and each that it is without a line break at the end of some of its texts."""
+    choices = [
+        (value, value[:-1]) if isinstance(value, str) and value.endswith("\n") else (value,)
+        for value in context
+    ]
+    return list(itertools.product(*choices))
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise NotCompiled from None

@@ -1,0 +1,270 @@
+"""Casbin's pattern functions, compiled: one test a pattern.
+
+Rules:
+- a test answers as Casbin's function of that name does (tests/properties hold it to that);
+- plain patterns need no regular expression: a policy of 100,000 paths compiles none;
+- several "/*" in a row are matched without backtracking;
+- a text with a line break is left to the regular expression itself: its "." stops there, its "$" may not.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any
+
+import wcmatch.glob
+
+Test = Callable[[Any], bool]
+
+# Stand-ins for ".*" and "[^/]+" in a translated pattern; no field of a policy holds control characters.
+ANYTHING, SEGMENT = "\x01", "\x02"
+# What stands for a segment in each function of paths.
+PLACEHOLDERS = {
+    "keyMatch2": re.compile(r":[^/]+"),
+    "keyMatch3": re.compile(r"{[^/]+?}"),
+    "keyMatch4": re.compile(r"{([^/]+)}"),
+    "keyMatch5": re.compile(r"{[^/]+}"),
+}
+# Functions whose test differs for texts with line breaks.
+BY_LINES = frozenset(PLACEHOLDERS)
+_META = re.compile(r"[\\.^$*+?{}\[\]|()]")
+_META_NO_DOT = re.compile(r"[\\^$*+?{}\[\]|()]")
+_PIECES = re.compile(f"({ANYTHING}|{SEGMENT})")
+# A segment that does not end at a slash: it has no one end that is best.
+_LOOSE = re.compile(f"{SEGMENT}[^/]")
+_STARS = re.compile(r"\*{2,}")
+
+
+class Tests(dict[str, Test]):
+    """The tests of one function in one snapshot, each compiled at its first use; only patterns of the policy."""
+
+    def __init__(self, compiler: Callable[[str], Test]) -> None:
+        self._compiler = compiler
+        super().__init__()
+
+    def __missing__(self, pattern: str) -> Test:
+        test = self[pattern] = self._compiler(pattern)
+        return test
+
+
+def translated(function: str, pattern: str) -> str:
+    """A pattern of paths with stand-ins where Casbin puts expressions."""
+    return PLACEHOLDERS[function].sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}"))
+
+
+def is_plain(translation: str) -> bool:
+    """Whether nothing but "." is left in a translated pattern for a regular expression to interpret."""
+    return not _META_NO_DOT.search(translation)
+
+
+def _key_match(pattern: str) -> Test:
+    prefix, star, _ = pattern.partition("*")
+    return _starts(prefix) if star else pattern.__eq__
+
+
+def _starts(prefix: str) -> Test:
+    def test(value: str) -> bool:
+        return value.startswith(prefix)
+
+    return test
+
+
+def _key_match2(pattern: str) -> Test:
+    return _path(translated("keyMatch2", pattern)) if pattern != "*" else _starts("")
+
+
+def _key_match3(pattern: str) -> Test:
+    return _path(translated("keyMatch3", pattern))
+
+
+def _key_match4(pattern: str) -> Test:
+    tokens = PLACEHOLDERS["keyMatch4"].findall(pattern)
+    if len(set(tokens)) == len(tokens):
+        return _path(translated("keyMatch4", pattern))
+    return _by_expression4(pattern)
+
+
+def _key_match5(pattern: str) -> Test:
+    return _without_query(_path(translated("keyMatch5", pattern)))
+
+
+def _without_query(path: Test) -> Test:
+    def test(value: str) -> bool:
+        return path(value.partition("?")[0])
+
+    return test
+
+
+def _path(translation: str) -> Test:
+    """The test of a translated pattern, for texts without line breaks."""
+    if not _META.search(translation):
+        is_open = translation.endswith(ANYTHING)
+        body = translation[:-1] if is_open else translation
+        if ANYTHING not in body and (not is_open or body.endswith("/")):
+            literals = body.split(SEGMENT)
+            if len(literals) == 1:
+                return _starts(body) if is_open else body.__eq__
+            if not _LOOSE.search(body):
+                return _segments(literals, is_open=is_open)
+        elif SEGMENT not in translation:
+            return _pieces(translation.split(ANYTHING))
+    if is_plain(translation) and not _LOOSE.search(translation):
+        return _atomic(translation)
+    return _truth(_expression(translation))
+
+
+def _segments(literals: list[str], *, is_open: bool) -> Test:
+    """Literal texts with a segment between each two; each segment ends at a slash or at the end."""
+
+    # Defaults are looked up faster than what encloses a function.
+    def test(
+        value: str,
+        first: str = literals[0],
+        rest: tuple[str, ...] = tuple(literals[1:]),
+        is_open: bool = is_open,
+    ) -> bool:
+        if not value.startswith(first):
+            return False
+        at = len(first)
+        for literal in rest:
+            end = value.find("/", at)
+            if end < 0:
+                end = len(value)
+            if end == at or not value.startswith(literal, end):
+                return False
+            at = end + len(literal)
+        return is_open or at == len(value)
+
+    return test
+
+
+def _pieces(pieces: list[str]) -> Test:
+    """Literal texts with anything between them: each is taken where it first comes."""
+    first, *middle, last = pieces
+
+    def test(value: str) -> bool:
+        if not value.startswith(first):
+            return False
+        at = len(first)
+        for piece in middle:
+            at = value.find(piece, at)
+            if at < 0:
+                return False
+            at += len(piece)
+        return len(value) - len(last) >= at and value.endswith(last)
+
+    return test
+
+
+def _atomic(translation: str) -> Test:
+    """Texts, single characters and segments with anything between: each piece is taken where it first ends.
+
+    With "/*" around a piece no later place can do better, so nothing is ever tried twice.
+    """
+    first, *middle = translation.split(ANYTHING)
+    text = _piece(first)
+    if middle:
+        # Behind ".*" one character of a segment is as good as all.
+        pieces = [
+            "[^/]" + _piece(piece[1:]) if piece.startswith(SEGMENT) else _piece(piece) for piece in middle
+        ]
+        text += "".join(f"(?>.*?{piece})" for piece in pieces[:-1]) + f".*{pieces[-1]}"
+    return _truth(f"{text}\\Z")
+
+
+def _piece(text: str) -> str:
+    parts = _PIECES.split(text)
+    return "".join("[^/]+" if part == SEGMENT else _escaped(part) for part in parts)
+
+
+def _escaped(text: str) -> str:
+    return ".".join(re.escape(part) for part in text.split("."))
+
+
+def _truth(expression: str) -> Test:
+    matched = re.compile(expression).match
+
+    def test(value: str) -> bool:
+        return matched(value) is not None
+
+    return test
+
+
+def _expression(translation: str) -> str:
+    """The regular expression that Casbin makes of a pattern."""
+    return "^" + translation.replace(ANYTHING, ".*").replace(SEGMENT, "[^/]+") + "$"
+
+
+def _glob_match(pattern: str) -> Test:
+    while pattern.startswith("*/"):
+        pattern = pattern[1:]
+    parts = (part if part == "**" else _STARS.sub("*", part) for part in pattern.split("/"))
+    pattern = "/".join(parts)
+    if pattern.endswith("/**"):
+        pattern = "{" + pattern[:-3] + "," + pattern + "}"
+    compiled = wcmatch.glob.compile(pattern, flags=wcmatch.glob.GLOBSTAR | wcmatch.glob.BRACE)
+
+    def test(value: str) -> bool:
+        return bool(compiled.match(value))
+
+    return test
+
+
+def _ip_match(pattern: str) -> Test:
+    return ipaddress.ip_network(pattern, strict=False).__contains__
+
+
+def _by_expression2(pattern: str) -> Test:
+    return _truth(_expression(translated("keyMatch2", pattern)) if pattern != "*" else "^(.*)$")
+
+
+def _by_expression3(pattern: str) -> Test:
+    return _truth(_expression(translated("keyMatch3", pattern)))
+
+
+def check_groups(pattern: str) -> None:
+    """Raises ValueError for a keyMatch4 pattern with groups of its own: Casbin fails on all that it matches."""
+    translation = translated("keyMatch4", pattern)
+    if re.compile(_expression(translation)).groups:
+        raise ValueError("groups other than {name}, on which keyMatch4 fails")
+
+
+def _by_expression4(pattern: str) -> Test:
+    tokens = PLACEHOLDERS["keyMatch4"].findall(pattern)
+    matched = re.compile(_expression(translated("keyMatch4", pattern)).replace("[^/]+", "([^/]+)")).match
+
+    def test(value: str) -> bool:
+        found = matched(value)
+        if found is None:
+            return False
+        bound = dict(zip(tokens, found.groups(), strict=True))
+        return all(bound[token] == group for token, group in zip(tokens, found.groups(), strict=True))
+
+    return test
+
+
+def _by_expression5(pattern: str) -> Test:
+    return _without_query(_truth(_expression(translated("keyMatch5", pattern))))
+
+
+COMPILERS: dict[str, Callable[[str], Test]] = {
+    "keyMatch": _key_match,
+    "keyMatch2": _key_match2,
+    "keyMatch3": _key_match3,
+    "keyMatch4": _key_match4,
+    "keyMatch5": _key_match5,
+    "regexMatch": _truth,
+    "globMatch": _glob_match,
+    # Takes the address, parsed.
+    "ipMatch": _ip_match,
+}
+# The same for texts with line breaks, where they differ.
+LINE_COMPILERS: dict[str, Callable[[str], Test]] = {
+    **COMPILERS,
+    "keyMatch2": _by_expression2,
+    "keyMatch3": _by_expression3,
+    "keyMatch4": _by_expression4,
+    "keyMatch5": _by_expression5,
+}
