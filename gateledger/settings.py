@@ -145,6 +145,20 @@ def complete(settings: Settings) -> Settings:
     )
 
 
+def spools_of(settings: Settings) -> dict[str, Path]:
+    """The directories whose records the ledger stores, by what is in them."""
+    named = {
+        "entries": settings.alslog.spool,
+        "policies": settings.extauthz.journal,
+        "decisions": settings.extauthz.decisions,
+        "counters": settings.envoy.counters,
+    }
+    found = {name: path for name, path in named.items() if path}
+    decisions = found.get("decisions")
+    workers = sorted(decisions.iterdir()) if decisions and decisions.is_dir() else []
+    return found | {f"decisions/{path.name}": path for path in workers if path.is_dir()}
+
+
 def dump(settings: Settings) -> str:
     """The settings as a file that `load` reads back to the same settings."""
     return json.dumps(settings.model_dump(mode="json"), indent=2) + "\n"

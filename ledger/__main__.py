@@ -38,7 +38,9 @@ def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT. Raises LockError, and OSError when HOME cannot be written."""
     ledger = settings.ledger
     spools = (
-        *(settings.alslog.spool, settings.extauthz.journal, settings.extauthz.decisions),
+        settings.alslog.spool,
+        settings.extauthz.journal,
+        settings.extauthz.decisions,
         settings.envoy.counters,
     )
     assert ledger.quarantine, "settings are complete"  # noqa: S101 - tells mypy; load() has filled it

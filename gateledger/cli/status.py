@@ -6,12 +6,14 @@ import json
 import os
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import httpx
 
 from gateledger.cli.options import Unusable, common
+from gateledger.settings import spools_of
 from gateledger.stack.home import HomeError, read_ready
 from gateledger.stack.programs import ledger_status
 from spool import usage
@@ -44,17 +46,26 @@ def status(settings: Settings, *, format_: str) -> None:
 def collect(settings: Settings, ready: dict[str, Any]) -> dict[str, Any]:
     """The state of a running stack as one JSON-able object. Sizes in bytes, times in epoch seconds."""
     written = ledger_status(settings.ledger.status)
-    spools = [usage(spool) for spool in (settings.alslog.spool, settings.extauthz.journal) if spool]
-    oldest = min((one.oldest for one in spools if one.oldest), default=None)
+    spools = {name: usage(spool) for name, spool in spools_of(settings).items()}
+    oldest = min((one.oldest for one in spools.values() if one.oldest), default=None)
+    journal = _metrics(ready["metrics"]["extauthz"])
+    received = _metrics(ready["metrics"]["alslog"])
     return {
         "proxy": ready["proxy"],
         "clickhouse": {"url": ready["clickhouse"], "state": written.get("clickhouse", "unknown")},
         "processes": [_process(name, pid, ready) for name, pid in sorted(ready["pids"].items())],
-        "policy_version": _policy_version(ready["metrics"]["extauthz"]),
+        "policy_version": _policy_version(journal),
         "rows_stored": written.get("stored_total", 0),
+        "decisions_stored": written.get("decisions_total", 0),
         "entries_unparsed": written.get("unparsed_total", 0),
-        "bytes_waiting": sum(one.bytes for one in spools),
+        "bytes_waiting": sum(one.bytes for one in spools.values()),
+        "waiting": {name: one.bytes for name, one in spools.items() if one.bytes},
         "oldest_waiting_seconds": round(time.time() - oldest, 3) if oldest else 0,
+        "dropped": {
+            **_by_cause("alslog", received, "gateledger_als_dropped_total"),
+            **_by_cause("journal", journal, "gateledger_journal_dropped_total"),
+            **_by_envoy(Path(ready["envoy_admin"].removeprefix("unix:"))),
+        },
         "last_error": written.get("last_error"),
     }
 
@@ -80,11 +91,33 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _policy_version(metrics: str) -> str | None:
+def _metrics(address: str) -> str:
+    """What the service says of itself; nothing where it does not answer."""
     try:
-        text = httpx.get(f"{metrics}/metrics", timeout=2, trust_env=False).text
+        return httpx.get(f"{address}/metrics", timeout=2, trust_env=False).text
     except httpx.HTTPError:
-        return None
+        return ""
+
+
+def _by_cause(who: str, text: str, metric: str) -> dict[str, int]:
+    """What was dropped since the process started, by who dropped it and why; only what was."""
+    found = re.findall(rf'^{metric}\{{cause="(\w+)"\}} ([0-9.e+]+)$', text, re.MULTILINE)
+    return {f"{who}: {cause}": int(float(count)) for cause, count in found if float(count)}
+
+
+def _by_envoy(admin_socket: Path) -> dict[str, int]:
+    """The entries that Envoy dropped since it started, because its buffer was full."""
+    transport = httpx.HTTPTransport(uds=str(admin_socket))
+    try:
+        with httpx.Client(transport=transport, base_url="http://envoy-admin", timeout=2) as client:
+            text = client.get("/stats", params={"filter": r"grpc_access_log\.logs_dropped$"}).text
+    except httpx.HTTPError:
+        return {}
+    dropped = sum(int(count) for count in re.findall(r": (\d+)$", text, re.MULTILINE))
+    return {"envoy: buffer_full": dropped} if dropped else {}
+
+
+def _policy_version(text: str) -> str | None:
     found = re.search(r'^gateledger_policy_info\{version="([0-9a-f]+)"\} 1', text, re.MULTILINE)
     return found[1] if found else None
 
@@ -102,6 +135,9 @@ def _show(found: dict[str, Any]) -> None:
         f"{'ledger':<10} {found['rows_stored']} rows stored, {found['bytes_waiting']} bytes waiting"
         f" (oldest {found['oldest_waiting_seconds']:g} s), {found['entries_unparsed']} entries unparsed"
     )
+    click.echo(f"{'journal':<10} {found['decisions_stored']} decisions stored")
+    for cause, count in found["dropped"].items():
+        click.echo(f"{'dropped':<10} {count} ({cause})")
     if found["last_error"]:
         click.echo(f"{'error':<10} {found['last_error']}")
 
