@@ -86,7 +86,7 @@ def ask(client: Client, query: Query, window: Window, limit: int, values: Mappin
         "limit": limit + 1,
     }
     sent = {**{name: value for name, value in common.items() if name in query.types}, **values}
-    answer = _select(client, query.sql, sent)
+    answer = select(client, query.sql, sent)
     return Answer(
         answer.columns, answer.rows[:limit], cut="limit" in query.types and len(answer.rows) > limit
     )
@@ -106,7 +106,7 @@ def ask_sql(client: Client, sql: str, given: Mapping[str, str], now: datetime) -
         raise ParameterError(
             f"the query has no parameter {{{unknown[0]}:Type}}; take --param {unknown[0]} away"
         )
-    return _select(client, sql, {name: _value(name, given[name], types[name], now) for name in types})
+    return select(client, sql, {name: _value(name, given[name], types[name], now) for name in types})
 
 
 def reader(settings: ClickHouseSettings) -> Client:
@@ -122,7 +122,8 @@ def reader(settings: ClickHouseSettings) -> Client:
         raise _explained(error, settings.url) from error
 
 
-def _select(client: Client, sql: str, values: Mapping[str, Value]) -> Answer:
+def select(client: Client, sql: str, values: Mapping[str, Value]) -> Answer:
+    """The answer to SQL whose parameters all have their values. Raises Unreachable and Refused."""
     try:
         result = client.query(sql, parameters=dict(values), settings=_settings(client), tz_mode="aware")
         rows = tuple(tuple(row) for row in result.result_rows)

@@ -1,130 +1,359 @@
-"""Rows stored a second: from sealed segments of the spool to rows that can be queried, batches booked.
+"""What the ledger takes: from gRPC through the disk into ClickHouse, sender and all on this machine.
 
-The real writer (python -m ledger) against the real embedded ClickHouse (python -m chserver), entries
-as Envoy sends them for an allowed request with decision metadata. Asserts that every entry is there.
+`--rate` entries a second are offered for `--seconds`; a figure counts only what a query finds. Each run uses the
+services as they ship, as processes of their own, and checks that every entry is one row. The same sender sends to
+a receiver that only reads, which is what gRPC for Python takes by itself.
+
+    python benchmarks/bench_ledger.py --rate 150000 --seconds 60 --runs 5
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import secrets
+import statistics
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+import grpc
+import psutil
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+
+import als_sender
+from alslog_process import AlsLogProcess
+from bench_alslog import METHOD, NO_OP, running
 from chserver_process import ChServerProcess
-from ledger_process import LedgerProcess, fill, origin
+from ledger_process import LedgerProcess
 
-from ledger.framing import framing
 from protos.gen import accesslog_pb2 as accesslog
 from protos.gen import als_pb2 as als
 
-MESSAGE_ENTRIES = 100
-SEGMENT_BYTES = 16 * 1024 * 1024
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from clickhouse_connect.driver.client import Client
+
+STREAMS = 2
+MESSAGE_ENTRIES = 1_000
+DISTINCT = 100_000
+# Envoy's flush interval as shipped.
+FLUSH_SECONDS = 0.25
+SETTLE_SECONDS = 120
 
 
-def entry(number: int) -> accesslog.HTTPAccessLogEntry:
-    """An allowed request of one of 500 subjects to one of 10,000 resources."""
-    subject, resource = f"user{number % 500}@example.com", f"/orders/{number * 7919 % 10_000}"
+def decision(number: int) -> dict[str, str]:
+    """What extauthz says of an allowed request of one of 500 subjects to one of 10,000 resources."""
+    return {
+        "decision_id": uuid7(),
+        "effect": "allow",
+        "reason_code": "rule_allow",
+        "subject": f"user{number % 500}@example.com",
+        "roles": "role:customer",
+        "auth_method": "jwt",
+        "auth_issuer": "demo",
+        "service": "orders",
+        "action": "GET",
+        "resource": f"/orders/{number * 7919 % 10_000}",
+        "rule": "p, role:customer, orders, /orders/*, GET, allow",
+        "rule_line": "12",
+        "policy_version": "3f" * 32,
+        "config_version": "a1" * 8,
+        "decide_us": str(40 + number % 60),
+    }
+
+
+def uuid7() -> str:
+    """A decision's id: 48 bits of time, 74 of chance."""
+    made = (time.time_ns() // 10**6) << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62
+    return str(uuid.UUID(int=made | secrets.randbits(62)))
+
+
+def entry(number: int, at_ns: int) -> accesslog.HTTPAccessLogEntry:
+    """An entry as the shipped bootstrap makes Envoy send it."""
     made = accesslog.HTTPAccessLogEntry(protocol_version=2)
-    common = made.common_properties
-    common.start_time.seconds, common.start_time.nanos = int(time.time()), number % 10**9
-    common.duration.nanos = 12_345_678 + number
+    common, said = made.common_properties, decision(number)
+    common.start_time.seconds, common.start_time.nanos = divmod(at_ns, 10**9)
+    common.duration.nanos = 1_234_567 + number * 7919 % 50_000_000
     for address in (common.downstream_remote_address, common.downstream_direct_remote_address):
         address.socket_address.address, address.socket_address.port_value = f"10.0.{number % 200}.9", 40_000
     common.upstream_remote_address.socket_address.address = "10.1.0.3"
+    common.upstream_remote_address.socket_address.port_value = 8080
     common.upstream_cluster, common.route_name, common.access_log_type = "orders", "orders", 6
-    common.stream_id = str(uuid.UUID(bytes=secrets.token_bytes(16)))
-    said = common.metadata.filter_metadata["envoy.filters.http.ext_authz"]
-    said.update(
-        {
-            "decision_id": str(uuid.UUID(bytes=secrets.token_bytes(16))),
-            "effect": "allow",
-            "reason_code": "rule_allow",
-            "subject": subject,
-            "roles": "role:customer",
-            "auth_method": "jwt",
-            "auth_issuer": "demo",
-            "service": "orders",
-            "action": "GET",
-            "resource": resource,
-            "rule": "p, role:customer, orders, /orders/*, GET, allow",
-            "rule_line": "12",
-            "policy_version": "3f" * 16,
-            "config_version": "a1" * 8,
-            "decide_us": "57",
-        }
+    common.stream_id = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+    common.custom_tags.update(
+        {"service": "orders", "authz_duration_us": str(300 + number % 400), "peer_dns_san": "-"}
     )
+    common.metadata.filter_metadata["envoy.filters.http.ext_authz"].update(said)
     made.request.request_headers[":method"] = "GET"
-    made.request.path, made.request.authority, made.request.scheme = resource, "shop.example", "https"
+    made.request.path, made.request.authority = said["resource"], "shop.example"
+    made.request.scheme, made.request.request_method = "https", 1
     made.request.request_id, made.request.user_agent = common.stream_id, "curl/8.11.0"
-    made.response.response_code.value, made.response.response_body_bytes = 200, 512
+    made.response.response_code.value, made.response.response_body_bytes = 200, 512 + number % 1000
     made.response.response_code_details = "via_upstream"
     return made
 
 
-def payload(first: int) -> bytes:
-    """One message of Envoy's: a hundred entries."""
-    entries = [entry(number) for number in range(first, first + MESSAGE_ENTRIES)]
-    message: bytes = als.StreamAccessLogsMessage.HTTPAccessLogEntries(log_entry=entries).SerializeToString()
-    return message
+def message(entries: Sequence[accesslog.HTTPAccessLogEntry], node: str) -> bytes:
+    """One message of Envoy's."""
+    logs = als.StreamAccessLogsMessage.HTTPAccessLogEntries(log_entry=entries)
+    identifier = als.StreamAccessLogsMessage.Identifier(log_name="gate")
+    identifier.node.id = node
+    return als.StreamAccessLogsMessage(identifier=identifier, http_logs=logs).SerializeToString()
 
 
-def stored(
-    server: ChServerProcess, home: Path, messages: list[tuple[str, bytes]], segment_bytes: int
-) -> float:
-    """Seconds from the writer's start of work until all is booked and the spool is empty."""
-    ledger = LedgerProcess(home, server.url, server.password_file)
-    entries = sum(len(framing(data).entries) for _, data in messages)
-    client = server.writer_client()
-    with ledger:
-        # Its start, connection and migration are not what is measured.
-        while ledger.status.get("clickhouse") != "up":
-            time.sleep(0.01)
-        before = client.command("SELECT count() FROM audit.access_log")
-        staged = home / "staged"
-        fill(staged, *((origin(node=node), data) for node, data in messages), segment_bytes=segment_bytes)
-        ledger.spool.mkdir(parents=True)
-        start = time.perf_counter()
-        for segment in sorted(staged.glob("*.seg")):
-            segment.rename(ledger.spool / segment.name)
-        ledger.drained()
-        seconds = time.perf_counter() - start
-        ledger.stop()
-    assert entries == client.command("SELECT count() FROM audit.access_log") - before
-    assert json.loads((home / "run" / "ledger.json").read_text())["last_error"] is None
-    return seconds
+def corpus() -> list[tuple[int, bytes]]:
+    now = time.time_ns()
+    return [
+        (
+            MESSAGE_ENTRIES,
+            message([entry(first + n, now + (first + n) * 10_000) for n in range(MESSAGE_ENTRIES)], "node-1"),
+        )
+        for first in range(0, DISTINCT, MESSAGE_ENTRIES)
+    ]
 
 
-def main() -> None:
-    messages = [payload(number * MESSAGE_ENTRIES) for number in range(200)]
-    size = sum(map(len, messages)) / (len(messages) * MESSAGE_ENTRIES)
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-ledger-") as name,
-        ChServerProcess(Path(name) / "ch") as server,
-    ):
-        home = Path(name)
-        large = [("node", data) for data in messages * 5]
-        seconds = stored(server, home / "large", large, SEGMENT_BYTES)
-        rows = len(large) * MESSAGE_ENTRIES
-        print(f"ledger, segments of 16 MiB: {rows / seconds:.0f} rows/s ({rows} entries of {size:.0f} bytes)")
-        several = [(f"node-{number % 20}", data) for number, data in enumerate(messages)]
-        seconds = stored(server, home / "several", several, SEGMENT_BYTES // 8)
-        rows = len(several) * MESSAGE_ENTRIES
-        print(f"ledger, segments of 2 MiB from 20 nodes: {rows / seconds:.0f} rows/s")
-        small = [("node", payload(number)) for number in range(20)]
-        seconds = stored(server, home / "small", small, 1)
-        print(f"ledger, one message a segment: {seconds / len(small) * 1e3:.0f} ms a segment")
-        client = server.writer_client()
-        size = client.command(
+@dataclass(slots=True)
+class Pipeline:
+    """alslog, ledger and chserver with the settings that ship."""
+
+    server: ChServerProcess
+    alslog: AlsLogProcess
+    ledger: LedgerProcess
+    client: Client
+
+    def rows(self) -> int:
+        found: int = self.client.command("SELECT count() FROM audit.access_log")
+        return found
+
+    def processes(self) -> dict[str, psutil.Process]:
+        pids = {
+            "alslog": self.alslog.process.pid,
+            "ledger": self.ledger.pid,
+            "chserver": self.server.pid,
+        }
+        return {name: psutil.Process(pid) for name, pid in pids.items()}
+
+
+@contextlib.contextmanager
+def pipeline(home: Path) -> Iterator[Pipeline]:
+    alslog = AlsLogProcess(home, segment_seconds=0.5)
+    with ChServerProcess(home / "ch") as server, alslog:
+        ledger = LedgerProcess(home, server.url, server.password_file, poll_seconds=0.1, retry_max_seconds=30)
+        with ledger:
+            while ledger.status.get("clickhouse") != "up":
+                time.sleep(0.05)
+            yield Pipeline(server, alslog, ledger, server.writer_client(send_receive_timeout=900))
+
+
+@dataclass(slots=True)
+class Watch:
+    """What was seen while a load ran: rows over time, and the memory of the processes."""
+
+    lines: Pipeline
+    rows: list[tuple[float, int]] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        processes = self.lines.processes()
+        while not self.done.wait(0.2):
+            self.rows.append((time.time(), self.lines.rows()))
+            for name, process in processes.items():
+                self.memory[name] = max(self.memory.get(name, 0), process.memory_info().rss)
+
+    def at(self, rows: int) -> float:
+        """When so many rows were first seen."""
+        return next(when for when, count in self.rows if count >= rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The figures of one run. `lag_after`: seconds from the load's end until all was queryable."""
+
+    offered: float
+    stored: float
+    lag_after: float
+    peak_mib: dict[str, float]
+    cpu_us: dict[str, float]
+    bytes_per_row: float
+
+
+def send(address: str, file: Path, rate: float, seconds: float) -> subprocess.Popen[str]:
+    script = str(Path(__file__).with_name("als_sender.py"))
+    arguments = [address, str(file), str(STREAMS), str(rate), str(seconds)]
+    return subprocess.Popen([sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def told(sender: subprocess.Popen[str], seconds: float) -> dict[str, float]:
+    out, _ = sender.communicate(timeout=seconds + SETTLE_SECONDS)
+    said: dict[str, float] = json.loads(out)
+    return said
+
+
+def cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def sustained(file: Path, rate: float, seconds: float) -> Run:
+    """One run: the load, and what became of it."""
+    with tempfile.TemporaryDirectory(prefix="bench-ledger-") as name, pipeline(Path(name)) as lines:
+        warm = send(lines.alslog.address, file, 20_000, 1.0)
+        before = int(told(warm, 1)["sent"])
+        settled(lines, before)
+        watch = Watch(lines)
+        watcher = threading.Thread(target=watch.run)
+        processes = lines.processes()
+        cpu_before = {name: cpu(process) for name, process in processes.items()}
+        watcher.start()
+        said = told(send(lines.alslog.address, file, rate, seconds), seconds)
+        sent = int(said["sent"])
+        settled(lines, before + sent)
+        used = {name: cpu(process) - cpu_before[name] for name, process in processes.items()}
+        time.sleep(0.5)
+        watch.done.set()
+        watcher.join()
+        checked(lines.client, before + sent)
+        whole = watch.at(before + sent)
+        return Run(
+            offered=sent / (said["ended"] - said["began"]),
+            stored=sent / (whole - said["began"]),
+            lag_after=whole - said["ended"],
+            peak_mib={name: used / 2**20 for name, used in watch.memory.items()},
+            cpu_us={name: seconds / sent * 1e6 for name, seconds in used.items()},
+            bytes_per_row=bytes_per_row(lines.client),
+        )
+
+
+def settled(lines: Pipeline, rows: int) -> None:
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while lines.rows() < rows:
+        assert time.monotonic() < deadline, (lines.rows(), rows, lines.ledger.status)
+        time.sleep(0.05)
+
+
+def checked(client: Client, rows: int) -> None:
+    """Every entry is one row: as many rows as entries, each number of each batch once."""
+    found = client.query(
+        "SELECT sum(n), countIf(n != numbers OR n != greatest + 1) FROM ("
+        "SELECT count() AS n, uniqExact(batch_row) AS numbers, max(batch_row) AS greatest "
+        "FROM audit.access_log GROUP BY batch)"
+    ).result_rows
+    assert [(rows, 0)] == [tuple(map(int, row)) for row in found], found
+
+
+def bytes_per_row(client: Client) -> float:
+    client.command("OPTIMIZE TABLE audit.access_log FINAL")
+    return float(
+        client.command(
             "SELECT sum(bytes_on_disk) / sum(rows) FROM system.parts "
             "WHERE database = 'audit' AND table = 'access_log' AND active"
         )
-        print(f"ledger, audit.access_log on disk: {float(size):.0f} bytes/row")
+    )
+
+
+def no_op(file: Path, seconds: float) -> float:
+    """Entries a second that a receiver takes which only reads."""
+    with tempfile.TemporaryDirectory() as name:
+        address = f"unix:{name}/no-op.sock"
+        with running(address, "-c", NO_OP, address, METHOD):
+            said = told(send(address, file, 0, seconds), seconds)
+    return said["sent"] / (said["ended"] - said["began"])
+
+
+def freshness(seconds: float, rate: int = 1_000) -> list[float]:
+    """Seconds from a request's end until a query finds its row, Envoy's flush interval included."""
+    with tempfile.TemporaryDirectory(prefix="bench-ledger-") as name, pipeline(Path(name)) as lines:
+        seen, waits = 0, []
+        done = threading.Event()
+
+        def look() -> None:
+            nonlocal seen
+            while not done.wait(0.02):
+                newest = int(lines.client.command("SELECT toUnixTimestamp64Nano(max(time)) FROM audit.access_log"))
+                now = time.time_ns()
+                waits.extend((now - at) / 1e9 for at in ended if seen < at <= newest)
+                seen = max(seen, newest)
+
+        ended: list[int] = []
+        per_flush = int(rate * FLUSH_SECONDS)
+        options = [("grpc.max_send_message_length", -1)]
+        watcher = threading.Thread(target=look)
+        watcher.start()
+
+        def messages() -> Iterator[bytes]:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                time.sleep(FLUSH_SECONDS)
+                now, gap = time.time_ns(), int(FLUSH_SECONDS * 1e9 / per_flush)
+                times = [now - gap * back for back in range(per_flush, 0, -1)]
+                made = [entry(number, at) for number, at in enumerate(times)]
+                for one in made:
+                    one.common_properties.duration.Clear()
+                data = message(made, "node-1")
+                ended.extend(times)
+                yield data
+
+        with grpc.insecure_channel(lines.alslog.address, options=options) as channel:
+            channel.stream_unary(METHOD)(messages())
+            settled(lines, len(ended))
+        time.sleep(0.2)
+        done.set()
+        watcher.join()
+        assert len(waits) == len(ended)
+        return sorted(waits)
+
+
+def median(runs: Sequence[Run], figure: str) -> float:
+    return statistics.median(getattr(run, figure) for run in runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rate", type=float, default=150_000, help="entries a second that are offered")
+    parser.add_argument("--seconds", type=float, default=10, help="how long a run offers them")
+    parser.add_argument("--runs", type=int, default=1, help="the median of so many runs is printed")
+    parser.add_argument("--freshness-seconds", type=float, default=15, help="how long 1,000/s are offered")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "messages"
+        messages = corpus()
+        als_sender.write(file, messages)
+        size = sum(len(data) for _, data in messages) / DISTINCT
+        print(f"ledger: {DISTINCT} distinct entries of {size:.0f} bytes, {MESSAGE_ENTRIES} a message, {STREAMS} streams")
+        bare = no_op(file, min(options.seconds, 10))
+        print(f"no-op receiver, as fast as it takes them: {bare:,.0f} entries/s")
+        runs = []
+        for _ in range(options.runs):
+            run = sustained(file, options.rate, options.seconds)
+            runs.append(run)
+            print(
+                f"  run: offered {run.offered:,.0f}/s, queryable {run.stored:,.0f}/s, lag at the end {run.lag_after:.2f} s; "
+                + ", ".join(f"{name} {us:.2f} us CPU a row" for name, us in run.cpu_us.items()) +"; " + ", ".join(f"{name} {us:.0f} MiB" for name, us in run.peak_mib.items())
+            )
+        print(f"ledger, received to queryable: {median(runs, 'stored'):,.0f} rows/s over {options.seconds:.0f} s")
+        print(f"ledger, offered: {median(runs, 'offered'):,.0f} rows/s")
+        print(f"ledger, all queryable after the load's end: {median(runs, 'lag_after'):.2f} s")
+        for process in ("alslog", "ledger", "chserver"):
+            print(f"ledger, peak memory of {process}: {statistics.median(run.peak_mib[process] for run in runs):.0f} MiB")
+            print(f"ledger, {process}: {statistics.median(run.cpu_us[process] for run in runs):.2f} us CPU a row")
+        print(f"ledger, audit.access_log on disk, merged: {median(runs, 'bytes_per_row'):.0f} bytes/row")
+    if options.freshness_seconds:
+        waits = freshness(options.freshness_seconds)
+        print(
+            f"ledger, at 1,000/s a row is queryable after the request's end: "
+            f"p50 {waits[len(waits) // 2]:.2f} s, p99 {waits[int(len(waits) * 0.99)]:.2f} s"
+        )
 
 
 if __name__ == "__main__":

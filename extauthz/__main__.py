@@ -16,9 +16,10 @@ from prometheus_client import CollectorRegistry
 from extauthz.check import Checker
 from extauthz.config_version import config_version
 from extauthz.decide import Rules
+from extauthz.decisions import DecisionJournal, Tally
 from extauthz.engine import PolicyError, load, read
 from extauthz.journal import Journal
-from extauthz.metrics import Metrics
+from extauthz.metrics import JournalCollector, Metrics
 from extauthz.reload import PolicyStore
 from extauthz.server import SERVICE, Gate, make_server
 from extauthz.watch import looks
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _FINDINGS = 1
 _UNUSABLE = 2
+# Each worker journals its decisions into a directory of its own; there is one worker.
+_WORKER = "0"
 _GRACE_SECONDS = 1.0
 
 
@@ -85,6 +88,10 @@ async def serve(settings: Settings, log: Log) -> None:
     journal = Journal(extauthz.journal or settings.home / "spool" / "extauthz")
     files = WatchedFiles(_policy_paths(extauthz), extauthz.settle_seconds)
     store = PolicyStore(files, extauthz.request, journal, metrics, log)
+    decisions = (extauthz.decisions or settings.home / "spool" / "decisions") / _WORKER
+    tally = Tally()
+    registry.register(JournalCollector(tally, decisions))
+    kept = DecisionJournal(decisions, extauthz, tally, log)
     rules = Rules(extauthz.request, config_version(extauthz))
     checker = Checker(extauthz.issuers, rules, store.snapshot, metrics.observe, log)
 
@@ -94,11 +101,13 @@ async def serve(settings: Settings, log: Log) -> None:
 
     try:
         async with probes.serving(extauthz.metrics, registry, ready) as address:
-            gate = Gate(checker, extauthz.max_concurrent)
+            await kept.open()
+            gate = Gate(checker, extauthz.max_concurrent, kept)
             await _answer(extauthz, gate, store, stop, log.bind(metrics=address))
     finally:
+        await kept.close()
         journal.close()
-    log.info("stopped")
+    log.info("stopped", decisions=tally.durable, dropped=tally.dropped.total())
 
 
 async def _answer(

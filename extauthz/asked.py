@@ -30,6 +30,8 @@ class Asked:
     # What jwt_authn verified (provider name → payload) or refused (NAME.failed → {code, message}).
     tokens: Mapping[str, object] = field(default_factory=dict)
     fragment: str = ""
+    # x-request-id, which Envoy makes: the name that its log entry has too.
+    request_id: str = ""
 
 
 def problem(asked: Asked) -> str:

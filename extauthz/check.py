@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from access import UNKNOWN, AccessRequest, Decision, ReasonCode, uuid7
 from access.decision_id import RANDOM_BYTES
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from extauthz.identity import IssuerRules
 
 _MALFORMED = "the Check is no CheckRequest"
+
+
+class Checked(NamedTuple):
+    """An answer, and what the journal is to keep of it: nothing, where not even an answer could be made."""
+
+    answer: bytes
+    entry: bytes
+    reason_code: ReasonCode
+    started_ns: int
 
 
 class Checker:
@@ -48,44 +57,61 @@ class Checker:
         # Made before the first Check: an answer that is left when even making one fails.
         self._last_resort = wire.answer_to(
             self._undecided(ReasonCode.ENGINE_ERROR, "no answer could be made"), 0
-        )
+        ).answer
 
     def check(self, message: bytes) -> bytes:
         """The serialised CheckResponse to a serialised CheckRequest."""
-        started = time.perf_counter_ns()
-        try:
-            return self._answer(self._decide(message), started)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "I could not decide"
-            return self._failed(error, started)
+        return self.told(self.checked(message))
 
     def refuse(self, reason_code: ReasonCode, reason: str) -> bytes:
         """An answer without a look at the question: too many of them, or one that nobody waits for."""
+        return self.told(self.refused(reason_code, reason))
+
+    def checked(self, message: bytes) -> Checked:
+        """As `check`, for who has to keep the decision before it is told."""
         started = time.perf_counter_ns()
         try:
-            return self._answer(self._undecided(reason_code, reason), started)
-        except Exception as error:  # noqa: BLE001 - as in check
-            return self._failed(error, started)
+            decision, request_id = self._decide(message)
+            return self._answer(decision, started, request_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "I could not decide"
+            return self._failed(error, started, _request_id(message))
 
-    def _decide(self, message: bytes) -> Decision:
+    def refused(self, reason_code: ReasonCode, reason: str, message: bytes = b"") -> Checked:
+        """As `refuse`; the message, where there is time to look, only for the request's id."""
+        started = time.perf_counter_ns()
+        request_id = _request_id(message)
+        try:
+            return self._answer(self._undecided(reason_code, reason), started, request_id)
+        except Exception as error:  # noqa: BLE001 - as in checked
+            return self._failed(error, started, request_id)
+
+    def told(self, checked: Checked) -> bytes:
+        """The answer, counted as given."""
+        self._observe(checked.reason_code, (time.perf_counter_ns() - checked.started_ns) / 1e9)
+        return checked.answer
+
+    def _decide(self, message: bytes) -> tuple[Decision, str]:
         try:
             asked = wire.asked_from(message)
         except wire.WireError:
-            return self._undecided(ReasonCode.BAD_REQUEST, _MALFORMED)
+            return self._undecided(ReasonCode.BAD_REQUEST, _MALFORMED), ""
         identity = identify(asked.tokens, asked.authorization, self._issuers)
-        return decide(asked, identity, self._snapshot(), self._rules, _decision_id())
+        decision = decide(asked, identity, self._snapshot(), self._rules, _decision_id())
+        return decision, asked.request_id
 
-    def _answer(self, decision: Decision, started: int) -> bytes:
+    def _answer(self, decision: Decision, started: int, request_id: str) -> Checked:
         elapsed = time.perf_counter_ns() - started
-        answer = wire.answer_to(decision, elapsed // 1000)
-        self._observe(decision.reason_code, (time.perf_counter_ns() - started) / 1e9)
-        return answer
+        answer, metadata = wire.answer_to(decision, elapsed // 1000)
+        entry = wire.journal_entry(metadata, request_id, time.time_ns())
+        return Checked(answer, entry, decision.reason_code, started)
 
-    def _failed(self, error: Exception, started: int) -> bytes:
+    def _failed(self, error: Exception, started: int, request_id: str) -> Checked:
         try:
             self._log.error("a Check failed", error=f"{type(error).__name__}: {error}")
-            return self._answer(self._undecided(ReasonCode.ENGINE_ERROR, type(error).__name__), started)
+            undecided = self._undecided(ReasonCode.ENGINE_ERROR, type(error).__name__)
+            return self._answer(undecided, started, request_id)
         except Exception:  # noqa: BLE001 - no way of failing may leave Envoy without a denial
-            return self._last_resort
+            return Checked(self._last_resort, b"", ReasonCode.ENGINE_ERROR, started)
 
     def _undecided(self, reason_code: ReasonCode, reason: str) -> Decision:
         return Decision(
@@ -95,6 +121,14 @@ class Checker:
             reason,
             config_version=self._rules.config_version,
         )
+
+
+def _request_id(message: bytes) -> str:
+    """The request's id, if the message says one; for answers that are not about the question."""
+    try:
+        return wire.asked_from(message).request_id if message else ""
+    except Exception:  # noqa: BLE001 - an id is worth nothing beside an answer
+        return ""
 
 
 def _decision_id() -> str:

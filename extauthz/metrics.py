@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from access import ReasonCode
+from extauthz.decisions import CAUSES
+from spool import SpoolError, Usage, usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
+
+    from extauthz.decisions import Tally
 
     from extauthz.engine import Mode
 
@@ -68,3 +80,39 @@ class Metrics:
 
     def reload(self, result: ReloadResult) -> None:
         self._reloads.labels(result).inc()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JournalCollector(Collector):
+    """The journal of decisions, at the moment of the scrape."""
+
+    tally: Tally
+    directory: Path
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "gateledger_journal_decisions", "Decisions journalled, on disk.", value=self.tally.durable
+        )
+        dropped = CounterMetricFamily(
+            "gateledger_journal_dropped", "Decisions that the journal does not hold.", labels=["cause"]
+        )
+        for cause in CAUSES:
+            dropped.add_metric([cause], self.tally.dropped[cause])
+        yield dropped
+        yield _gauge("pending_bytes", "Bytes of decisions not yet on disk.", self.tally.pending_bytes)
+        held = _usage(self.directory)
+        age = max(0.0, time.time() - held.oldest) if held.oldest else 0.0
+        yield _gauge("spool_bytes", "Bytes of decisions on disk that are not stored yet.", held.bytes)
+        yield _gauge("oldest_unstored_seconds", "Age of the oldest decision that is not stored yet.", age)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"gateledger_journal_{name}", text, value=value)
+
+
+def _usage(directory: Path) -> Usage:
+    try:
+        return usage(directory)
+    except SpoolError:
+        # The log tells of a broken disk; the other figures are still worth having.
+        return Usage(0, 0, None)

@@ -11,23 +11,29 @@ import grpc.aio
 
 from access import ReasonCode
 from service.grpc_server import SERVER_OPTIONS
+from spool import SpoolError
 
 if TYPE_CHECKING:
-    from extauthz.check import Checker
+    from extauthz.check import Checked, Checker
+    from extauthz.decisions import DecisionJournal
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 METHOD = "Check"
+NODE_KEY = "x-gateledger-node"
 # Envoy takes an unhealthy server out of use within its health check's interval, and asks no more.
 QUIET_SECONDS = 0.5
 
 
 class Gate:
-    """Lets so many Checks in at a time, and none whose asker has stopped waiting."""
+    """Lets so many Checks in at a time, none whose asker has stopped waiting, and tells no decision that the
+    journal did not get; with `audit_required` none that it does not hold durably.
+    """
 
-    def __init__(self, checker: Checker, max_concurrent: int) -> None:
+    def __init__(self, checker: Checker, max_concurrent: int, journal: DecisionJournal) -> None:
         self._checker = checker
+        self._journal = journal
         self._max_concurrent = max_concurrent
         self._inside = 0
         self._asked_at = -QUIET_SECONDS
@@ -36,20 +42,35 @@ class Gate:
         """One Check, answered: never an RPC error, which would leave Envoy without reason and id."""
         self._asked_at = time.monotonic()
         if self._inside >= self._max_concurrent:
-            return self._checker.refuse(
-                ReasonCode.OVERLOADED, f"more than {self._max_concurrent} Checks at a time"
-            )
+            crowded = f"more than {self._max_concurrent} Checks at a time"
+            return await self._told(self._checker.refused(ReasonCode.OVERLOADED, crowded), context)
         self._inside += 1
         try:
             # Others that have arrived are counted before the first is worked on.
             await asyncio.sleep(0)
             if _expired(context.time_remaining()):
-                return self._checker.refuse(
-                    ReasonCode.DEADLINE_EXCEEDED, "the Check waited past its deadline"
-                )
-            return self._checker.check(message)
+                late = "the Check waited past its deadline"
+                checked = self._checker.refused(ReasonCode.DEADLINE_EXCEEDED, late, message)
+            else:
+                checked = self._checker.checked(message)
+            return await self._told(checked, context)
         finally:
             self._inside -= 1
+
+    async def _told(self, checked: Checked, context: Context) -> bytes:
+        """The answer, once the journal has it as the settings ask for."""
+        # Without an entry it is the last resort: a denial that says nothing of the request.
+        if checked.entry:
+            node = _node(context)
+            if not self._journal.required:
+                self._journal.add(node, checked.entry)
+            else:
+                try:
+                    await self._journal.durable(node, checked.entry)
+                except SpoolError:
+                    unkept = "the decision could not be written to the journal"
+                    checked = self._checker.refused(ReasonCode.AUDIT_UNAVAILABLE, unkept)
+        return self._checker.told(checked)
 
     async def quiet(self, seconds: float) -> None:
         """Return when no Check has come for QUIET_SECONDS, or after so many seconds.
@@ -60,6 +81,14 @@ class Gate:
         deadline = time.monotonic() + seconds
         while (now := time.monotonic()) < deadline and now < self._asked_at + QUIET_SECONDS:  # noqa: ASYNC110 - silence is no event
             await asyncio.sleep(min(deadline, self._asked_at + QUIET_SECONDS) - now)
+
+
+def _node(context: Context) -> str:
+    """The Envoy that asks, by the metadata that its bootstrap adds to each Check; empty where it adds none."""
+    for key, value in context.invocation_metadata() or ():
+        if key == NODE_KEY:
+            return value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return ""
 
 
 def _expired(remaining: float | None) -> bool:

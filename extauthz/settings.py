@@ -15,6 +15,8 @@ from service.settings import Address, Section
 
 Attribute = Literal["subject", "service", "resource", "action", "host", "scheme", "client_address"]
 
+MIB = 1024 * 1024
+
 _CLAIM = re.compile(r"\{[^{}]+\}")
 
 
@@ -85,6 +87,30 @@ class ExtAuthzSettings(Section):
     journal: Path | None = Field(
         None,
         description="Spool for policy texts on their way to audit.policies. Default: HOME/spool/extauthz.",
+    )
+    decisions: Path | None = Field(
+        None,
+        description="Directory of the journals of decisions, a spool each worker, on their way to "
+        "audit.decision_log. Default: HOME/spool/decisions.",
+    )
+    audit_required: bool = Field(
+        False,
+        description="true: a decision is answered only once its journal entry is on disk, and where that "
+        "cannot be, the request is refused as `audit_unavailable`.",
+    )
+    journal_max_bytes: int = Field(
+        4 * 1024 * MIB,
+        ge=MIB,
+        description="Bytes of journalled decisions on disk from which no more are taken until some are stored.",
+    )
+    journal_reserve_bytes: int = Field(
+        128 * MIB, ge=0, description="Free bytes that the journal of decisions leaves on its disk."
+    )
+    journal_pending_max_bytes: int = Field(
+        16 * MIB,
+        ge=64 * 1024,
+        description="Bytes of decisions in memory on their way to the disk; further ones are dropped and "
+        "counted, or refused with audit_required.",
     )
     reload_seconds: float = Field(
         1, gt=0, description="Seconds between two looks at the policy files, beside file events."

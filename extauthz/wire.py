@@ -7,7 +7,7 @@ and refuses one that does not say what it is.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -40,6 +40,11 @@ _WWW_AUTHENTICATE = {
     ReasonCode.UNAUTHENTICATED: 'Bearer realm="gateledger"',
     ReasonCode.INVALID_CREDENTIAL: 'Bearer realm="gateledger", error="invalid_token"',
 }
+# Tags of ledger/schema/decision.proto: field and wire type.
+_ENTRY = b"\x0a"
+_METADATA = b"\x0a"
+_REQUEST_ID = b"\x12"
+_TIME = b"\x19"
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _HOST_HEADERS = frozenset({":authority", "host"})
 
@@ -56,6 +61,7 @@ def asked_from(message: bytes) -> Asked:
         raise WireError("the message is no CheckRequest") from error
     http = attributes.request.http
     authorization, hosts, paths = [], [], []
+    request_id = ""
     for name, value in _headers(http):
         if name == "authorization":
             authorization.append(value)
@@ -63,6 +69,8 @@ def asked_from(message: bytes) -> Asked:
             hosts.append(value)
         elif name == ":path":
             paths.append(value)
+        elif name == "x-request-id":
+            request_id = value
     return Asked(
         method=http.method,
         # The raw header where Envoy sends it: in http.path each byte that is no UTF-8 became a "!".
@@ -75,11 +83,19 @@ def asked_from(message: bytes) -> Asked:
         hosts=tuple(hosts),
         tokens=_fields(attributes.metadata_context, JWT_NAMESPACE),
         fragment=http.fragment,
+        request_id=request_id,
     )
 
 
-def answer_to(decision: Decision, decide_us: int) -> bytes:
-    """The serialised CheckResponse of a decision; never empty, allowing only what is allowed."""
+class Answered(NamedTuple):
+    """A serialised CheckResponse, and the metadata in it, which says what was decided, by itself."""
+
+    answer: bytes
+    metadata: bytes
+
+
+def answer_to(decision: Decision, decide_us: int) -> Answered:
+    """The CheckResponse of a decision; never empty, allowing only what is allowed."""
     answer = decision.reason_code.outcome.answer
     response = ext_authz_pb2.CheckResponse()
     metadata = response.dynamic_metadata.fields
@@ -92,7 +108,34 @@ def answer_to(decision: Decision, decide_us: int) -> bytes:
     else:
         _fill_denied(response.error_response, decision)
     response.status.code = _GRPC_CODES[decision.reason_code.outcome.status or 200]
-    return _sealed(response, allow=answer is Answer.OK)
+    return Answered(
+        _sealed(response, allow=answer is Answer.OK), response.dynamic_metadata.SerializeToString()
+    )
+
+
+def journal_entry(metadata: bytes, request_id: str, time_ns: int) -> bytes:
+    """What the journal keeps of a decision: an entry of ledger/schema/decision.proto, its tag and length before it.
+
+    Written by hand: the metadata is serialised already, and this is on the way of every Check.
+    """
+    named = request_id.encode("utf-8", "replace")
+    content = b"".join(
+        (
+            *(_METADATA, _varint(len(metadata)), metadata),
+            *(_REQUEST_ID, _varint(len(named)), named),
+            *(_TIME, time_ns.to_bytes(8, "little")),
+        )
+    )
+    return b"".join((_ENTRY, _varint(len(content)), content))
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 def _sealed(response: ext_authz_pb2.CheckResponse, *, allow: bool) -> bytes:

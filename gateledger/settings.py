@@ -55,6 +55,12 @@ class EnvoySettings(Section):
         0.25, gt=0, le=1, description="Seconds between two flushes of Envoy's access log buffer."
     )
     drain_seconds: float = Field(5, ge=0, description="Seconds that requests in flight have at a stop.")
+    counters: Path | None = Field(
+        None,
+        description="Spool for readings of Envoy's own counters on their way to audit.envoy_counters. "
+        "Default: HOME/spool/envoy.",
+    )
+    counters_seconds: float = Field(10, gt=0, description="Seconds between two readings of the counters.")
     log_level: Literal["trace", "debug", "info", "warning", "error", "critical", "off"] = Field(
         "warning", description="Envoy's own log level."
     )
@@ -116,13 +122,14 @@ def complete(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "home": home,
-            "envoy": _fill(settings.envoy),
+            "envoy": _fill(settings.envoy, counters=home / "spool" / "envoy"),
             "extauthz": _fill(
                 settings.extauthz,
                 listen=(f"unix:{home}/run/extauthz.sock",),
                 model=asset("policies/model.conf"),
                 policy=asset("policies/policy.csv"),
                 journal=home / "spool" / "extauthz",
+                decisions=home / "spool" / "decisions",
             ),
             "alslog": _fill(
                 settings.alslog, listen=f"unix:{home}/run/alslog.sock", spool=home / "spool" / "alslog"
@@ -138,6 +145,20 @@ def complete(settings: Settings) -> Settings:
             "chserver": _fill(settings.chserver, data=home / "clickhouse", writer_password_file=password),
         }
     )
+
+
+def spools_of(settings: Settings) -> dict[str, Path]:
+    """The directories whose records the ledger stores, by what is in them."""
+    named = {
+        "entries": settings.alslog.spool,
+        "policies": settings.extauthz.journal,
+        "decisions": settings.extauthz.decisions,
+        "counters": settings.envoy.counters,
+    }
+    found = {name: path for name, path in named.items() if path}
+    decisions = found.get("decisions")
+    workers = sorted(decisions.iterdir()) if decisions and decisions.is_dir() else []
+    return found | {f"decisions/{path.name}": path for path in workers if path.is_dir()}
 
 
 def dump(settings: Settings) -> str:

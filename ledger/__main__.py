@@ -46,7 +46,13 @@ def _check(settings: Settings) -> None:
 
 def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT. Raises LockError, and OSError when HOME cannot be written."""
-    ledger, spools = settings.ledger, (settings.alslog.spool, settings.extauthz.journal)
+    ledger = settings.ledger
+    spools = (
+        settings.alslog.spool,
+        settings.extauthz.journal,
+        settings.extauthz.decisions,
+        settings.envoy.counters,
+    )
     assert ledger.quarantine, "settings are complete"  # noqa: S101 - tells mypy; load() has filled it
     assert ledger.status, "settings are complete"  # noqa: S101 - tells mypy
     log = logs.configure("ledger", settings.log.level)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ledger.target import TARGETS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,10 +19,9 @@ OF_BATCHES = (
     "received_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64}, 'UTC') "
     "AND fromUnixTimestamp64Micro({to_us:Int64}, 'UTC') AND batch IN {batches:Array(String)}"
 )
-_LOOK = f"""
-SELECT batch, count(), uniqExact(batch_row), max(batch_row)
-FROM audit.access_log WHERE {OF_BATCHES} GROUP BY batch
-"""  # noqa: S608 - a constant
+_LOOK = (
+    "SELECT batch, count(), uniqExact(batch_row), max(batch_row) FROM {table} WHERE {batches} GROUP BY batch"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,10 @@ class Stored:
 
 
 def look(client: Client, batches: Sequence[Batch]) -> dict[str, Stored]:
-    """What is stored of each batch, by id. Raises clickhouse_connect's errors."""
+    """What is stored of each batch, by id; all are of one kind. Raises clickhouse_connect's errors."""
     found = {batch.id: Stored() for batch in batches}
-    for batch, *numbers in client.query(_LOOK, parameters=of_batches(batches)).result_rows:
+    sql = _LOOK.format(table=TARGETS[batches[0].source.kind].table, batches=OF_BATCHES)
+    for batch, *numbers in client.query(sql, parameters=of_batches(batches)).result_rows:
         found[batch] = Stored(*map(int, numbers))
     return found
 

@@ -64,8 +64,36 @@ COLUMNS: dict[int, tuple[str, ...]] = {
 }
 
 
-def expression(version: int = VERSION) -> str:
-    """The aggregate that gives the digest, lower-case hex, over the rows of one batch."""
-    row = f"SHA256(formatRow('RowBinary', {', '.join(COLUMNS[version])}))"
+# The same for batches of kind "decision", which are rows of audit.decision_log.
+DECISION_COLUMNS: dict[int, tuple[str, ...]] = {
+    1: (
+        "time",
+        "received_at",
+        "node",
+        "envoy_node",
+        "decision_id",
+        "request_id",
+        "effect",
+        "reason_code",
+        "subject",
+        "subject_roles",
+        "service",
+        "action",
+        "resource",
+        "rule",
+        "rule_line",
+        "policy_version",
+        "config_version",
+        "decide_us",
+        "batch",
+        "batch_row",
+    ),
+}
+
+
+def expression(version: int = VERSION, kind: str = "http") -> str:
+    """The aggregate that gives the digest, lower-case hex, over the rows of one batch of this kind."""
+    columns = DECISION_COLUMNS[version] if kind == "decision" else COLUMNS[version]
+    row = f"SHA256(formatRow('RowBinary', {', '.join(columns)}))"
     ordered = f"arraySort(pair -> pair.1, groupArray((batch_row, {row})))"
     return f"lower(hex(SHA256(arrayStringConcat(arrayMap(pair -> pair.2, {ordered})))))"

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from ledger.framing import varint
+from ledger.target import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from ledger.plan import Load
 
-_STATEMENT = "INSERT INTO audit.entries FORMAT ProtobufList"
-_TYPES = {"http": "HTTPAccessLogEntry", "tcp": "TCPAccessLogEntry"}
 # Settings that not every release knows.
 _NEWER: dict[str, str | int] = {"deduplicate_insert": "enable", "use_strict_insert_block_limits": 0}
 
@@ -33,12 +32,16 @@ def insert(client: Client, load: Load, token: str) -> None:
     After a transport error the outcome is unknown.
     """
     # `command`, because `raw_insert` sends the body again by itself when the connection breaks.
-    client.command(_STATEMENT, data=body(load), settings=settings(load, token, client.server_settings))
+    client.command(_statement(load), data=body(load), settings=settings(load, token, client.server_settings))
 
 
 def attempt(client: Client, load: Load) -> None:
     """Read and shape the load as `insert` would, and store nothing. Raises what `insert` would."""
-    client.command(_STATEMENT, data=body(load), settings=settings(load, "", client.server_settings))
+    client.command(_statement(load), data=body(load), settings=settings(load, "", client.server_settings))
+
+
+def _statement(load: Load) -> str:
+    return f"INSERT INTO {TARGETS[load.kind].landing} FORMAT ProtobufList"
 
 
 def body(load: Load) -> bytes:
@@ -49,12 +52,12 @@ def body(load: Load) -> bytes:
 
 def settings(load: Load, token: str, known: Container[str] = ()) -> dict[str, str | int]:
     """The settings of the load's INSERT; without a token nothing will be stored. Pure."""
-    type_ = _TYPES[load.kind]
+    target = TARGETS[load.kind]
     return {
         "log_comment": _about(load, trial=not token),
         "format_schema_source": "string",
-        "format_schema": _schema(type_),
-        "format_schema_message_name": type_,
+        "format_schema": _schema(target.schema, target.message),
+        "format_schema_message_name": target.message,
         "input_format_allow_errors_num": 0,
         "input_format_allow_errors_ratio": 0,
         # Answered when stored, not before.
@@ -92,8 +95,8 @@ def _about(load: Load, *, trial: bool) -> str:
 
 
 @functools.cache
-def _schema(type_: str) -> str:
-    """ledger/schema/entry.proto for entries of this type, without comments: it travels in the URL."""
-    text = (resources.files("ledger") / "schema" / "entry.proto").read_text(encoding="utf-8")
+def _schema(file: str, type_: str) -> str:
+    """The file of ledger/schema for entries of this type, without comments: it travels in the URL."""
+    text = (resources.files("ledger") / "schema" / file).read_text(encoding="utf-8")
     text = text.replace("repeated HTTPAccessLogEntry", f"repeated {type_}")
     return " ".join(re.sub(r"//.*", "", text).split())

@@ -18,13 +18,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ledger.counters import Counters, counters_from
 from ledger.framing import Framing, framing
+from ledger.target import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from spool import Record
 
+_KINDS = (*TARGETS, "policy", "counters", "unparsed")
 _DAY_NS = 86_400 * 10**9
 # ClickHouse's DateTime64 ends there; a clock that says more is wrong.
 _MAX_NS = 2**63 - 1
@@ -132,6 +135,7 @@ class Plan:
     batches: tuple[Batch, ...]
     unparsed: tuple[Unparsed, ...]
     policies: tuple[Policy, ...]
+    counters: tuple[Counters, ...] = ()
 
 
 @dataclass(slots=True)
@@ -160,6 +164,7 @@ class _Planner:
         self._opened: list[_Open] = []
         self.unparsed: list[Unparsed] = []
         self.policies: list[Policy] = []
+        self.counters: list[Counters] = []
 
     def add(self, number: int, item: Record | Torn) -> None:
         """Take item `number` of the segment."""
@@ -169,10 +174,12 @@ class _Planner:
         origin: dict[str, Any] = {}
         try:
             origin = _origin(item.origin)
-            if origin["kind"] in ("http", "tcp"):
+            if origin["kind"] in TARGETS:
                 self._entries(number, origin, item.payload)
             elif origin["kind"] == "policy":
                 self.policies.append(_policy(origin, item.payload))
+            elif origin["kind"] == "counters":
+                self.counters.append(counters_from(origin, item.payload))
             else:
                 self._keep(number, origin, str(origin.get("cause", "")) or "not said", item.payload)
         except (ValueError, KeyError, TypeError) as error:
@@ -227,7 +234,7 @@ def plan(segment: str, items: Iterable[Record | Torn], limits: Limits = Limits()
     planner = _Planner(segment, limits)
     for number, item in enumerate(items):
         planner.add(number, item)
-    return Plan(planner.batches(), tuple(planner.unparsed), tuple(planner.policies))
+    return Plan(planner.batches(), tuple(planner.unparsed), tuple(planner.policies), tuple(planner.counters))
 
 
 def loads(batches: Iterable[Batch], limits: Limits = Limits()) -> tuple[Load, ...]:
@@ -276,8 +283,8 @@ def _pieces(payload: bytes, found: Framing, limits: Limits) -> Iterator[tuple[by
 
 def _origin(text: bytes) -> dict[str, Any]:
     origin = json.loads(text)
-    if not isinstance(origin, dict) or origin.get("kind") not in ("http", "tcp", "policy", "unparsed"):
-        raise ValueError("the kind is not http, tcp, policy or unparsed")
+    if not isinstance(origin, dict) or origin.get("kind") not in _KINDS:
+        raise ValueError(f"the kind is none of {', '.join(_KINDS)}")
     received_at = origin["received_at"]
     if not isinstance(received_at, int) or not 0 <= received_at <= _MAX_NS:
         raise ValueError("received_at is no time in ns since 1970")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ledger import check, digest
 from ledger.errors import StuckError
 from ledger.plan import Load
+from ledger.target import ENTRY_KINDS, TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,18 +25,22 @@ if TYPE_CHECKING:
 
 # The numbers come from what is stored, not from what was sent. HAVING: rows that are not all there
 # make no row here.
-_BATCHES = f"""
+_BATCHES = """
 INSERT INTO audit.batches (batch, envoy_node, log_name, kind, rows, bytes, sha256, rows_digest,
     digest_version, first_time, last_time, received_at, stored_at)
-SELECT batch, any(envoy_node), any(log_name), {{kind:String}}, count(),
+SELECT batch, any(envoy_node), any({log_name}), {{kind:String}}, count(),
     {{bytes:Array(UInt64)}}[indexOf({{batches:Array(String)}}, batch)],
     {{sha256:Array(String)}}[indexOf({{batches:Array(String)}}, batch)],
-    {digest.expression()}, {digest.VERSION}, min(time), max(time), any(received_at), now64(6)
-FROM audit.access_log
-WHERE {check.OF_BATCHES}
+    {digest}, {version}, min(time), max(time), any(received_at), now64(6)
+FROM {table}
+WHERE {of_batches}
 GROUP BY batch
 HAVING count() = {{rows:Array(UInt64)}}[indexOf({{batches:Array(String)}}, batch)]
-"""  # noqa: S608 - constants; values travel as parameters
+"""
+_TOTALS = (
+    "SELECT sumIf(rows, kind IN {kinds:Array(String)}), sumIf(rows, kind NOT IN {kinds:Array(String)}), count() "
+    "FROM audit.batches"
+)
 _BOOKED = f"SELECT batch FROM audit.batches WHERE {check.OF_BATCHES}"  # noqa: S608 - a constant
 
 
@@ -46,13 +51,14 @@ class Totals:
     stored: int = 0
     batches: int = 0
     unparsed: int = 0
+    decisions: int = 0
 
 
 def totals(client: Client) -> Totals:
     """The sums over the books. Raises clickhouse_connect's errors."""
-    stored, batches = client.query("SELECT sum(rows), count() FROM audit.batches").result_rows[0]
+    stored, decisions, batches = client.query(_TOTALS, parameters={"kinds": list(ENTRY_KINDS)}).result_rows[0]
     unparsed = client.query("SELECT sum(greatest(entries, 1)) FROM audit.unparsed").result_rows[0][0]
-    return Totals(int(stored), int(batches), int(unparsed))
+    return Totals(int(stored), int(batches), int(unparsed), int(decisions))
 
 
 def batches_stored(client: Client, rows: Mapping[Batch, int]) -> list[Batch]:
@@ -68,11 +74,26 @@ def batches_stored(client: Client, rows: Mapping[Batch, int]) -> list[Batch]:
         "sha256": [hashlib.sha256(batch.payload).hexdigest() for batch in new],
         "rows": [rows[batch] for batch in new],
     }
-    client.command(_BATCHES, parameters=parameters, settings=_once(f"{Load(tuple(new)).token}/batches"))
+    client.command(
+        _batches(new[0].source.kind),
+        parameters=parameters,
+        settings=_once(f"{Load(tuple(new)).token}/batches"),
+    )
     missing = {batch.id for batch in new} - _booked(client, new)
     if missing:
         raise StuckError(f"batches {sorted(missing)}: stored, but not to be found in audit.batches")
     return new
+
+
+def _batches(kind: str) -> str:
+    """The statement that books batches of this kind, out of constants; values travel as parameters."""
+    return _BATCHES.format(
+        log_name="node" if kind == "decision" else "log_name",
+        digest=digest.expression(kind=kind),
+        version=digest.VERSION,
+        table=TARGETS[kind].table,
+        of_batches=check.OF_BATCHES,
+    )
 
 
 def _booked(client: Client, batches: Sequence[Batch]) -> set[str]:

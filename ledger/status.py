@@ -20,6 +20,7 @@ class Status:
     stored_total: int = 0
     unparsed_total: int = 0
     batches_total: int = 0
+    decisions_total: int = 0
     last_error: str | None = None
     clickhouse: Literal["up", "down"] = "down"
     updated_at: float = 0.0
@@ -31,14 +32,16 @@ class Status:
             stored_total=totals.stored,
             unparsed_total=totals.unparsed,
             batches_total=totals.batches,
+            decisions_total=totals.decisions,
         )
 
-    def adding(self, *, stored: int = 0, batches: int = 0, unparsed: int = 0) -> Status:
+    def adding(self, *, stored: int = 0, batches: int = 0, unparsed: int = 0, decisions: int = 0) -> Status:
         return replace(
             self,
             stored_total=self.stored_total + stored,
             batches_total=self.batches_total + batches,
             unparsed_total=self.unparsed_total + unparsed,
+            decisions_total=self.decisions_total + decisions,
         )
 
 
@@ -50,6 +53,7 @@ def read(file: Path) -> Status:
             stored_total=int(said["stored_total"]),
             unparsed_total=int(said["unparsed_total"]),
             batches_total=int(said["batches_total"]),
+            decisions_total=int(said.get("decisions_total", 0)),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return Status()

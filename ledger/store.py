@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
-from ledger import check, insert, poison, quarantine, register
+from ledger import check, counters, insert, poison, quarantine, register
 from ledger.errors import Kind, StuckError, explained, kind_of
 from ledger.framing import framing
 from ledger.plan import Batch, Load, Policy, Unparsed, without
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
+    from ledger.counters import Counters
     from ledger.register import Totals
 
 # An entry without any field: what can be stored if anything can.
@@ -63,6 +64,10 @@ class Store:
     def policy(self, policy: Policy) -> bool:
         """Book the policy; whether it was new."""
         return register.policy_decided(self._client, policy)
+
+    def counters(self, read: Counters) -> None:
+        """Store one reading of an Envoy's counters."""
+        counters.store(self._client, read)
 
     def load(self, load: Load) -> Done:
         """Store the batches. Raises StuckError too, when the others are booked, and OSError."""

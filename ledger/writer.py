@@ -6,6 +6,7 @@ looked at again later, while the other segments go on. Single-threaded.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from ledger.migrate import MigrationError, migrate
 from ledger.plan import Torn, loads, plan
 from ledger.retry import Backoff
 from ledger.store import Store
+from ledger.target import ENTRY_KINDS
 from spool import Damage, SpoolError, sealed_segments
 
 if TYPE_CHECKING:
@@ -125,8 +127,15 @@ class Writer:
         return self._store
 
     def _segments(self) -> list[Segment]:
-        found = [segment for spool in self._places.spools for segment in sealed_segments(spool)]
+        found = [segment for spool in self._spools() for segment in sealed_segments(spool)]
         return sorted(found, key=lambda segment: segment.name)
+
+    def _spools(self) -> Iterator[Path]:
+        """The spools: each directory that was named, and those in it, where a service has one a worker."""
+        for named in self._places.spools:
+            yield named
+            with contextlib.suppress(OSError):
+                yield from sorted(below for below in named.iterdir() if below.is_dir())
 
     def _due(self, segment: Segment) -> bool:
         return self._stuck.get(segment.name, 0.0) <= time.monotonic()
@@ -150,13 +159,16 @@ class Writer:
         for policy in work.policies:
             if store.policy(policy):
                 self._log.info("policy stored", policy_version=policy.version)
+        for read in work.counters:
+            store.counters(read)
         for unparsed in work.unparsed:
             self._kept(store.unparsed(unparsed), unparsed.cause)
         for load in loads(work.batches):
             if self._stop.is_set():
                 raise _StoppedError
             done = store.load(load)
-            self._report(self._status.adding(stored=done.rows, batches=done.batches))
+            stored = {"stored" if load.kind in ENTRY_KINDS else "decisions": done.rows}
+            self._report(self._status.adding(**stored, batches=done.batches))
             self._kept(done.entries_kept, f"see audit.unparsed, batch {load.batches[0].id} and on")
 
     def _kept(self, entries: int, cause: str) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from audit import catalogue, run
-from audit.errors import AuditError
 from gateledger.cli.cell import printable
+from gateledger.cli.gaps import gaps_
 from gateledger.cli.options import Unusable, common, format_option
 from gateledger.cli.output import emit
+from gateledger.cli.refusals import refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from audit.catalogue import Parameter, Query
     from gateledger.settings import Settings
@@ -28,7 +28,7 @@ DAY = "24h"
 @functools.cache
 def queries() -> dict[str, Query]:
     """The catalogue, read once and only when a command of this group is used."""
-    with _refusals():
+    with refusals():
         return catalogue.load()
 
 
@@ -64,11 +64,15 @@ def audit() -> None:
     gateledger audit list                   all named queries
     gateledger audit denied --since 1h      one of them; each has its own --help
     gateledger audit sql "SELECT count() FROM audit.access_log"
+    gateledger audit gaps                   what may be missing
 
     Runs as the reader's user (clickhouse.reader_user), who cannot write. Tables and CSV write control
     characters as escapes; JSON is exact. Exit code 0 with or without rows, 2 when a question cannot
-    be asked or ClickHouse refuses or does not answer.
+    be asked or ClickHouse refuses or does not answer; gaps exits with 1 when something may be missing.
     """
+
+
+audit.add_command(gaps_)
 
 
 @audit.command("list")
@@ -119,7 +123,7 @@ def sql_(
       "SELECT max(time) FROM audit.access_log
        WHERE subject = {who:String} AND time >= {since:DateTime64(9, 'UTC')}"
     """
-    with _refusals():
+    with refusals():
         text = _statement(sql, file)
         types = catalogue.types_in(text)
         usual = {"since": DAY, "until": "now", "limit": str(settings.audit.limit)}
@@ -138,7 +142,7 @@ def command_for(query: Query) -> click.Command:
     ) -> None:
         rows = limit or settings.audit.limit
         now = _now()
-        with _refusals():
+        with refusals():
             window = run.window_from(since, until, now)
             chosen = {name: text for name, text in given.items() if text is not None}
             values = run.values_from(query, chosen, dict(settings.audit), now)
@@ -235,17 +239,6 @@ def _tell(answer: run.Answer, window: run.Window, limit: int, *, table: bool) ->
         click.echo(
             f"There are more than {limit} rows: narrow --since and --until, or raise --limit.", err=True
         )
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what the audit package refuses into the command line's one form, safe for a terminal."""
-    # The driver logs what it also raises; without a handler that would land on standard error.
-    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
-    try:
-        yield
-    except AuditError as error:
-        raise Unusable(printable(str(error))) from error
 
 
 def _now() -> datetime:

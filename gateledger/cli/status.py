@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import httpx
 
 from gateledger.cli.options import Unusable, common
+from gateledger.settings import spools_of
 from gateledger.stack.home import HomeError, read_ready
 from gateledger.stack.programs import ledger_status
 from spool import usage
@@ -44,8 +47,10 @@ def status(settings: Settings, *, format_: str) -> None:
 def collect(settings: Settings, ready: dict[str, Any]) -> dict[str, Any]:
     """The state of a running stack as one JSON-able object. Sizes in bytes, times in epoch seconds."""
     written = ledger_status(settings.ledger.status)
-    spools = [usage(spool) for spool in (settings.alslog.spool, settings.extauthz.journal) if spool]
-    oldest = min((one.oldest for one in spools if one.oldest), default=None)
+    spools = {name: usage(spool) for name, spool in spools_of(settings).items()}
+    oldest = min((one.oldest for one in spools.values() if one.oldest), default=None)
+    journal = _metrics(ready["metrics"]["extauthz"])
+    received = _metrics(ready["metrics"]["alslog"])
     services = {name: _readiness(url) for name, url in sorted(ready["metrics"].items())}
     decided_by = services.get("extauthz", {})
     return {
@@ -56,9 +61,16 @@ def collect(settings: Settings, ready: dict[str, Any]) -> dict[str, Any]:
         "policy_version": decided_by.get("policy_version"),
         "policy_refused": decided_by.get("refused"),
         "rows_stored": written.get("stored_total", 0),
+        "decisions_stored": written.get("decisions_total", 0),
         "entries_unparsed": written.get("unparsed_total", 0),
-        "bytes_waiting": sum(one.bytes for one in spools),
+        "bytes_waiting": sum(one.bytes for one in spools.values()),
+        "waiting": {name: one.bytes for name, one in spools.items() if one.bytes},
         "oldest_waiting_seconds": round(time.time() - oldest, 3) if oldest else 0,
+        "dropped": {
+            **_by_cause("alslog", received, "gateledger_als_dropped_total"),
+            **_by_cause("journal", journal, "gateledger_journal_dropped_total"),
+            **_by_envoy(Path(ready["envoy_admin"].removeprefix("unix:"))),
+        },
         "last_error": written.get("last_error"),
     }
 
@@ -93,6 +105,32 @@ def _readiness(metrics: str) -> dict[str, Any]:
     return found
 
 
+def _metrics(address: str) -> str:
+    """What the service says of itself; nothing where it does not answer."""
+    try:
+        return httpx.get(f"{address}/metrics", timeout=2, trust_env=False).text
+    except httpx.HTTPError:
+        return ""
+
+
+def _by_cause(who: str, text: str, metric: str) -> dict[str, int]:
+    """What was dropped since the process started, by who dropped it and why; only what was."""
+    found = re.findall(rf'^{metric}\{{cause="(\w+)"\}} ([0-9.e+]+)$', text, re.MULTILINE)
+    return {f"{who}: {cause}": int(float(count)) for cause, count in found if float(count)}
+
+
+def _by_envoy(admin_socket: Path) -> dict[str, int]:
+    """The entries that Envoy dropped since it started, because its buffer was full."""
+    transport = httpx.HTTPTransport(uds=str(admin_socket))
+    try:
+        with httpx.Client(transport=transport, base_url="http://envoy-admin", timeout=2) as client:
+            text = client.get("/stats", params={"filter": r"grpc_access_log\.logs_dropped$"}).text
+    except httpx.HTTPError:
+        return {}
+    dropped = sum(int(count) for count in re.findall(r": (\d+)$", text, re.MULTILINE))
+    return {"envoy: buffer_full": dropped} if dropped else {}
+
+
 def _show(found: dict[str, Any]) -> None:
     now = time.time()
     for process in found["processes"]:
@@ -106,6 +144,9 @@ def _show(found: dict[str, Any]) -> None:
         f"{'ledger':<10} {found['rows_stored']} rows stored, {found['bytes_waiting']} bytes waiting"
         f" (oldest {found['oldest_waiting_seconds']:g} s), {found['entries_unparsed']} entries unparsed"
     )
+    click.echo(f"{'journal':<10} {found['decisions_stored']} decisions stored")
+    for cause, count in found["dropped"].items():
+        click.echo(f"{'dropped':<10} {count} ({cause})")
     for name, fine in found["ready"].items():
         if not fine:
             click.echo(f"{name:<10} is not ready: see its log")

@@ -33,7 +33,7 @@ def phases(settings: Settings, home: Home, *, demo: bool) -> list[list[Program]]
     services = [_alslog(settings, home), _ledger(settings, home), _extauthz(settings, home)]
     if demo:
         services.append(_upstream(settings))
-    return [store, services, [_envoy(settings, home)]]
+    return [store, services, [_envoy(settings, home), _counters(home)]]
 
 
 async def refused_policy(home: Home) -> str | None:
@@ -104,6 +104,14 @@ def _envoy(settings: Settings, home: Home) -> Program:
         "--disable-hot-restart",
     )
     return Program("envoy", argv, Gate(home.admin_socket).is_open, 10)
+
+
+def _counters(home: Home) -> Program:
+    async def up() -> bool:
+        # Nothing waits for it: Envoy counts from its start, whoever looks and whenever.
+        return True
+
+    return Program("counters", _service("gateledger.stack.counters", home), up, 10)
 
 
 def ledger_status(path: Path | None) -> dict[str, object]:

@@ -13,7 +13,7 @@ from gateledger import bootstrap
 from gateledger.demo.issuer import AUDIENCE, ISSUER, DemoIssuer
 from gateledger.files import write_private
 from gateledger.gate_lint import problems
-from gateledger.settings import dump
+from gateledger.settings import dump, spools_of
 from gateledger.stack.gate import Gate
 from gateledger.stack.process import StartError, Supervised
 from gateledger.stack.programs import envoy_binary, ledger_status, phases, refused_policy
@@ -85,7 +85,8 @@ class Stack:
             )
             if problem:
                 self.report(problem)
-        for name in ("envoy", "upstream", "extauthz", "alslog"):
+        # The counters are read a last time while there still is an Envoy.
+        for name in ("counters", "envoy", "upstream", "extauthz", "alslog"):
             await self._stop(name)
         if "ledger" in self._running and not self._hurry:
             await self._wait_stored()
@@ -118,8 +119,7 @@ class Stack:
             await asyncio.sleep(0.05)
 
     def _waiting(self) -> int:
-        spools = (self.settings.alslog.spool, self.settings.extauthz.journal)
-        return sum(usage(spool).bytes for spool in spools if spool)
+        return sum(usage(spool).bytes for spool in spools_of(self.settings).values())
 
     def _ledger_status(self) -> dict[str, object]:
         return ledger_status(self.settings.ledger.status)

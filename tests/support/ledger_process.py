@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from spool import Appender, sealed_segments
+from spool import Appender
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 60
@@ -74,6 +74,11 @@ class LedgerProcess:
             self.kill()
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None, "the process has not been started"
+        return self._process.pid
+
+    @property
     def command(self) -> list[str]:
         return [sys.executable, "-m", "ledger", "--config", str(self.config), "--home", str(self.home)]
 
@@ -111,7 +116,8 @@ class LedgerProcess:
 
     def waiting(self) -> int:
         """Segments in its spools."""
-        return len(sealed_segments(self.spool)) + len(sealed_segments(self.journal))
+        below = (self.home / "spool").glob("**/*.seg")
+        return len(list(below))
 
     def drained(self) -> None:
         """Come back when the spools are empty."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from check_requests import NO_TOKEN, allows, check_request, metadata, parsed, token
+from google.protobuf.struct_pb2 import Struct
 
 from access import ReasonCode
 from extauthz import check as check_module
@@ -12,6 +13,8 @@ from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
 from extauthz.engine import EnforceError, Engine
 from extauthz.settings import Issuer
+from ledger.framing import framing
+from protos.gen import ext_authz_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,3 +158,18 @@ def test_claims_never_reach_the_answer_beyond_subject_and_roles(engine: Engine) 
 
     assert b"hunter2" not in answer
     assert metadata(answer)["roles"] == "role:support"
+
+
+def test_what_is_journalled_is_what_was_answered_with_the_requests_id(engine: Engine) -> None:
+    request = ext_authz_pb2.CheckRequest.FromString(check_request())
+    header = request.attributes.request.http.header_map.headers.add()
+    header.key, header.raw_value = "x-request-id", b"id-1"
+
+    checked = checker(lambda: Snapshot(engine)).checked(request.SerializeToString())
+    # An entry: its own tag and length, the metadata's tag and length, then the metadata; each length two bytes.
+    size = checked.entry[4] & 0x7F | checked.entry[5] << 7
+    said, rest = checked.entry[6 : 6 + size], checked.entry[6 + size :]
+
+    assert Struct.FromString(said) == parsed(checked.answer).dynamic_metadata
+    assert rest[:-8] == b"\x12\x04id-1\x19"
+    assert framing(checked.entry).whole(checked.entry)

@@ -8,17 +8,41 @@ import pytest
 
 from access import ReasonCode
 from extauthz import server
+from extauthz.check import Checked
 from extauthz.server import Gate
+from spool import SpoolFull
 
 
 class Answers:
     """A checker that says what it was asked for."""
 
-    def check(self, message: bytes) -> bytes:
-        return b"checked " + message
+    def checked(self, message: bytes) -> Checked:
+        return Checked(b"checked " + message, b"kept " + message, ReasonCode.RULE_ALLOW, 0)
 
-    def refuse(self, reason_code: ReasonCode, _: str) -> bytes:
-        return reason_code.value.encode()
+    def refused(self, reason_code: ReasonCode, _: str, message: bytes = b"") -> Checked:
+        return Checked(reason_code.value.encode(), b"kept " + message, reason_code, 0)
+
+    def told(self, checked: Checked) -> bytes:
+        return checked.answer
+
+
+class Kept:
+    """A journal that remembers, or fails."""
+
+    def __init__(self, *, required: bool = False, broken: bool = False) -> None:
+        self.required = required
+        self.entries: list[tuple[str, bytes]] = []
+        self._broken = broken
+
+    def add(self, node: str, entry: bytes) -> None:
+        assert not self.required
+        self.entries.append((node, entry))
+
+    async def durable(self, node: str, entry: bytes) -> None:
+        await asyncio.sleep(0)
+        if self._broken:
+            raise SpoolFull("no room")
+        self.entries.append((node, entry))
 
 
 class Waiting:
@@ -30,10 +54,14 @@ class Waiting:
     def time_remaining(self) -> float | None:
         return self._seconds
 
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("user-agent", "envoy"), ("x-gateledger-node", "edge-1"))
 
-def gate(max_concurrent: int) -> Gate:
+
+def gate(max_concurrent: int, journal: Kept | None = None) -> Gate:
     answers: Any = Answers()
-    return Gate(answers, max_concurrent)
+    kept: Any = journal or Kept()
+    return Gate(answers, max_concurrent, kept)
 
 
 async def ask(gate_: Gate, remaining: float | None = None) -> bytes:
@@ -92,3 +120,18 @@ async def test_a_client_that_never_stops_asking_does_not_hold_up_the_end(
     await ask(asked)
 
     await asyncio.wait_for(asked.quiet(0.01), 10)
+
+
+@pytest.mark.parametrize("required", [False, True])
+async def test_every_answer_is_journalled_with_the_node_that_asked(required: bool) -> None:
+    journal = Kept(required=required)
+    asked = gate(1, journal)
+
+    assert [b"checked x", b"deadline_exceeded"] == [await ask(asked), await ask(asked, 0.0)]
+    assert [("edge-1", b"kept x")] * 2 == journal.entries
+
+
+async def test_a_decision_that_cannot_be_journalled_is_a_denial_where_the_audit_is_required() -> None:
+    journal = Kept(required=True, broken=True)
+
+    assert await ask(gate(1, journal)) == b"audit_unavailable"

@@ -100,7 +100,7 @@ def test_bytes_that_are_no_check_request_are_told_from_those_that_are(message: b
 
 
 def test_an_allowing_answer_names_the_subject_to_the_upstream() -> None:
-    response = parsed(wire.answer_to(ALLOWED, 12))
+    response = parsed(wire.answer_to(ALLOWED, 12).answer)
 
     assert response.status.code == 0
     assert headers(response.ok_response.headers) == {
@@ -115,14 +115,14 @@ def test_an_allowing_answer_names_the_subject_to_the_upstream() -> None:
 def test_roles_that_a_client_claims_are_removed_where_there_are_none() -> None:
     nobody = replace(ALLOWED, request=replace(ALLOWED.request, subject=Subject("alice")))
 
-    response = parsed(wire.answer_to(nobody, 12))
+    response = parsed(wire.answer_to(nobody, 12).answer)
 
     assert list(response.ok_response.headers_to_remove) == ["authorization", "x-roles"]
     assert "x-roles" not in headers(response.ok_response.headers)
 
 
 def test_the_metadata_carries_the_whole_decision_as_texts() -> None:
-    assert metadata(wire.answer_to(ALLOWED, 12)) == {
+    assert metadata(wire.answer_to(ALLOWED, 12).answer) == {
         "decision_id": ALLOWED.decision_id,
         "effect": "allow",
         "reason_code": "rule_allow",
@@ -145,16 +145,18 @@ def test_the_metadata_carries_the_whole_decision_as_texts() -> None:
 def test_what_is_not_known_is_empty_but_there() -> None:
     undecided = Decision("id", AccessRequest(UNKNOWN), ReasonCode.OVERLOADED, "too many")
 
-    found = metadata(wire.answer_to(undecided, 0))
+    found = metadata(wire.answer_to(undecided, 0).answer)
 
-    assert set(found) == set(metadata(wire.answer_to(ALLOWED, 0)))
+    assert set(found) == set(metadata(wire.answer_to(ALLOWED, 0).answer))
     assert found["rule_line"] == found["subject"] == found["policy_version"] == ""
     assert (found["effect"], found["auth_method"]) == ("deny", "none")
 
 
 @pytest.mark.parametrize("code", [code for code in ReasonCode if code is not ReasonCode.RULE_ALLOW])
 def test_a_refusal_has_one_form(code: ReasonCode) -> None:
-    response = parsed(wire.answer_to(replace(ALLOWED, reason_code=code, reason="the secret cause"), 12))
+    response = parsed(
+        wire.answer_to(replace(ALLOWED, reason_code=code, reason="the secret cause"), 12).answer
+    )
     denied = response.denied_response if code.outcome.answer == "denied" else response.error_response
     found = headers(denied.headers)
     body = json.loads(denied.body)

@@ -1,0 +1,30 @@
+-- Records that name a decision which extauthz's journal does not hold, by the minute in which the request ended.
+SELECT
+    envoy_node,
+    toStartOfMinute(ended) AS minute,
+    reason_code,
+    count() AS missing,
+    argMax(decision_id, ended) AS one_decision_id,
+    argMax(request_id, ended) AS one_request_id
+FROM
+(
+    SELECT
+        recorded.envoy_node AS envoy_node, recorded.reason_code AS reason_code, recorded.decision_id AS decision_id,
+        recorded.request_id AS request_id, recorded.time + toIntervalMicrosecond(recorded.duration_us) AS ended
+    FROM audit.access_log AS recorded
+    WHERE recorded.received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 HOUR
+      AND recorded.is_end AND recorded.decision_id != ''
+)
+WHERE ended >= {since:DateTime64(9, 'UTC')}
+  AND ended < {until:DateTime64(9, 'UTC')}
+  -- A decision stands at its request's start, which may be long before its end.
+  AND sipHash128(decision_id) NOT IN (
+      SELECT sipHash128(decided.decision_id)
+      FROM audit.decision_log AS decided
+      WHERE decided.received_at >= (
+          SELECT least(min(recorded.time), {since:DateTime64(9, 'UTC')}) - INTERVAL 1 HOUR
+          FROM audit.access_log AS recorded
+          WHERE recorded.received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 HOUR
+            AND recorded.is_end AND recorded.decision_id != ''))
+GROUP BY envoy_node, minute, reason_code
+ORDER BY minute DESC, envoy_node, reason_code

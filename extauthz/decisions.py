@@ -1,0 +1,218 @@
+"""The journal of decisions: each decision into a spool of its own; the ledger carries it to audit.decision_log.
+
+Invariants; the tests carry their names:
+
+1. `durable` returns once the decision survives the loss of power, or raises.
+2. `add` never waits, and its memory is bounded: what does not fit is counted as dropped, never silently gone.
+3. Many decisions share one write and one fdatasync: while one group is on its way the next one gathers.
+4. A journal that failed is opened again by itself.
+
+Belongs to one event loop, and to one process: a spool has one writer, so each worker has a directory of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spool import Appender, SpoolError, SpoolFull
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import structlog
+
+    from extauthz.settings import ExtAuthzSettings
+
+_MIB = 1024 * 1024
+_SEGMENT_BYTES = 16 * _MIB
+# The ledger stores a segment with one INSERT: rarely enough, and soon enough to compare.
+_SEGMENT_SECONDS = 1.0
+# How long decisions that nobody waits for gather, so that they cost a Check next to nothing.
+_GATHER_SECONDS = 0.1
+# Pause before a journal without room, or one that failed, is tried again.
+_RETRY_SECONDS = 0.5
+
+BEHIND, DISK_FAILED, STOPPED_WHILE_FULL = "behind", "disk_failed", "stopped_while_full"
+CAUSES = (BEHIND, DISK_FAILED, STOPPED_WHILE_FULL)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of decisions since this process started."""
+
+    durable: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    pending_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Group:
+    """Decisions by the node that asked, and the future of those who wait for them."""
+
+    done: asyncio.Future[None]
+    entries: dict[str, list[bytes]] = field(default_factory=dict)
+    count: int = 0
+    size: int = 0
+
+
+class DecisionJournal:
+    """Takes entries as extauthz.wire.journal_entry makes them. Made inside the event loop that uses it."""
+
+    def __init__(
+        self, directory: Path, settings: ExtAuthzSettings, tally: Tally, log: structlog.stdlib.BoundLogger
+    ) -> None:
+        self.required = settings.audit_required
+        self._directory = directory
+        self._settings = settings
+        self._tally = tally
+        self._log = log
+        self._host = socket.gethostname()
+        self._appender: Appender | None = None
+        self._next: _Group | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self._stopping = False
+        self._trouble = ""
+
+    def add(self, node: str, entry: bytes) -> None:
+        """Keep the decision soon; or count it as dropped."""
+        if self._room(len(entry)):
+            self._take(node, entry)
+        else:
+            self._tally.dropped[BEHIND] += 1
+
+    async def durable(self, node: str, entry: bytes) -> None:
+        """Return once the decision is on disk. Raises SpoolError: it may or may not be kept."""
+        if not self._room(len(entry)):
+            raise SpoolFull(f"spool {self._directory}: too many decisions wait for the disk")
+        # Who stops waiting must not take the others' group along.
+        await asyncio.shield(self._take(node, entry))
+
+    async def close(self) -> None:
+        """Make durable what is there, as far as there is room, and let the directory go."""
+        self._stopping = True
+        self._hurry.set()
+        if self._task is not None:
+            await self._task
+        await self._shut()
+
+    async def open(self) -> None:
+        """Be ready for the first decision; a disk that cannot be used now is tried again later."""
+        with suppress(SpoolError):
+            await self._ready()
+
+    def _room(self, size: int) -> bool:
+        return self._tally.pending_bytes + size <= self._settings.journal_pending_max_bytes
+
+    def _take(self, node: str, entry: bytes) -> asyncio.Future[None]:
+        group = self._next
+        if group is None:
+            group = self._next = _Group(asyncio.get_running_loop().create_future())
+            # An answer that nobody waits for any more is no error of the program.
+            group.done.add_done_callback(lambda done: done.exception())
+        group.entries.setdefault(node, []).append(entry)
+        group.count += 1
+        group.size += len(entry)
+        self._tally.pending_bytes += len(entry)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._flush())
+        return group.done
+
+    async def _flush(self) -> None:
+        """Write group after group until nothing waits."""
+        while self._next is not None:
+            if not self.required and not self._hurry.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), _GATHER_SECONDS)
+            group, self._next = self._next, None
+            try:
+                await self._keep(group)
+            finally:
+                self._tally.pending_bytes -= group.size
+
+    async def _keep(self, group: _Group) -> None:
+        while True:
+            try:
+                await self._write(group)
+            except SpoolFull as error:
+                self._say(error)
+                if not self.required and not self._stopping:
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    continue
+                self._lose(group, error, STOPPED_WHILE_FULL)
+            except SpoolError as error:
+                self._say(error)
+                self._lose(group, error, DISK_FAILED)
+                if not self.required and not self._stopping:
+                    await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._say(None)
+                self._tally.durable += group.count
+                group.done.set_result(None)
+            return
+
+    async def _write(self, group: _Group) -> None:
+        """All of the group on disk. Raises SpoolError; SpoolFull only when none of it was written."""
+        appender = await self._ready()
+        if appender.full:
+            raise SpoolFull(f"spool {self._directory}: no room")
+        now = time.time_ns()
+        try:
+            written = [
+                asyncio.wrap_future(appender.append(_origin(node, self._host, now), b"".join(entries)))
+                for node, entries in group.entries.items()
+            ]
+            await asyncio.gather(*written)
+        except SpoolFull as error:
+            if len(group.entries) == 1:
+                raise
+            # Some of it may be on disk: what is sent again would be there twice.
+            raise SpoolError(str(error)) from error
+
+    def _lose(self, group: _Group, error: SpoolError, cause: str) -> None:
+        if not self.required:
+            self._tally.dropped[cause] += group.count
+        group.done.set_exception(error)
+
+    async def _ready(self) -> Appender:
+        if self._appender is not None and self._appender.failure is not None:
+            await self._shut()
+        if self._appender is None:
+            self._appender = await asyncio.to_thread(self._opened)
+        return self._appender
+
+    def _opened(self) -> Appender:
+        return Appender(
+            self._directory,
+            segment_bytes=_SEGMENT_BYTES,
+            segment_seconds=_SEGMENT_SECONDS,
+            max_bytes=self._settings.journal_max_bytes,
+            reserve_bytes=self._settings.journal_reserve_bytes,
+        )
+
+    async def _shut(self) -> None:
+        appender, self._appender = self._appender, None
+        if appender is not None:
+            await asyncio.to_thread(appender.close)
+
+    def _say(self, error: SpoolError | None) -> None:
+        """Log a change of state, not each decision that it touches."""
+        text = str(error) if error else ""
+        if bool(text) != bool(self._trouble):
+            if error:
+                self._log.error("decisions cannot be journalled", error=text, audit_required=self.required)
+            else:
+                self._log.info("decisions are journalled again", dropped=self._tally.dropped.total())
+        self._trouble = text
+
+
+def _origin(node: str, host: str, now: int) -> bytes:
+    about = {"kind": "decision", "log_name": host, "node": node, "received_at": now}
+    return json.dumps(about, sort_keys=True, separators=(",", ":")).encode()
