@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from extauthz.decisions import Tally
-
     from extauthz.engine import Mode
 
 # Seconds: an answer takes tens of microseconds; above Envoy's timeout of a second it does not matter.

@@ -30,7 +30,7 @@ def test_status_tells_what_runs_and_how_far_the_ledger_is(stack: StackProcess) -
 
     assert done.returncode == 0, done.stderr
     assert {process["name"] for process in found["processes"]} == {
-        *("alslog", "chserver", "envoy", "extauthz", "ledger", "upstream")
+        *("alslog", "chserver", "counters", "envoy", "extauthz", "ledger", "upstream")
     }
     assert all(process["running"] and process["since"] for process in found["processes"])
     assert found["policy_version"] == row["policy_version"]
