@@ -180,6 +180,9 @@ def test_what_readers_need_passes(tree: dict[str, Any]) -> None:
         pytest.param(union(from_("a"), with_(given("a"), of=from_("a"))), id="with, before it in a union"),
         pytest.param(with_(given("a", from_("a")), of=from_("a")), id="with, of itself"),
         pytest.param(
+            with_(given("a", union(select(X), from_("a"))), of=from_("a")), id="with, of itself in a union"
+        ),
+        pytest.param(
             with_(given("a", from_("a")), of=from_("a"), recursive=True), id="with recursive, without a union"
         ),
         pytest.param(
