@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from chserver import reader_rules as rules
 from chserver import syntax
-from chserver.errors import ACCESS_DENIED, INTO_OUTFILE_NOT_ALLOWED, ClickHouseError
+from chserver.errors import INTO_OUTFILE_NOT_ALLOWED, ClickHouseError, denied
+from chserver.scope import children, scoped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -31,6 +32,7 @@ _IN = frozenset(
     for word in ("in", "notin", "nullin", "notnullin")
     for suffix in ("", "ignoreset")
 )
+_BY_TEXT = frozenset({"arrayreduce", "arrayreduceinranges", "initializeaggregation"})
 _CATALOGUES = frozenset({"information_schema", "system"})
 
 
@@ -46,12 +48,12 @@ class Rules:
             raise denied(
                 f"{tree.get('type', 'this')} is no statement for a reader; use SELECT, EXPLAIN, SHOW or DESCRIBE"
             )
-        names = frozenset(node["name"] for _, node in _nodes("", tree) if node["type"] == "WithElement")
         for place, node in _nodes("", tree):
             _known(node)
-            _tables_of(node, names, current)
             if special := _PLACES.get(place) or _KINDS.get(node["type"]):
                 special(self, node)
+        for node, names in scoped(tree):
+            _tables_of(node, names, current)
 
     def settings(self, settings: Mapping[str, str]) -> None:
         """Whether a reader may set these. Raises ClickHouseError."""
@@ -94,29 +96,15 @@ def no_functions(names: Collection[str]) -> None:
             raise denied(f"{name} is the name of a function that is not open to readers")
 
 
-def denied(what: str) -> ClickHouseError:
-    """A refusal, in the words in which ClickHouse begins one."""
-    return ClickHouseError(ACCESS_DENIED, f"auditor: Not enough privileges: {what}")
-
-
-# Keys whose lists and objects are plain values, not nodes.
-_PLAIN = frozenset({"changes", "list_of_modes", "name_parts", "value"})
 # At least a millisecond: less might be rounded to 0, which is no bound.
 _BOUND = re.compile(r"[0-9]{1,18}(\.[0-9]{1,3})?")
 
 
-def _nodes(place: str, node: object) -> Iterator[tuple[str, Node]]:
+def _nodes(place: str, node: Node) -> Iterator[tuple[str, Node]]:
     """Every node with the place where it stands: its parent's type and key."""
-    if isinstance(node, list):
-        for child in node:
-            yield from _nodes(place, child)
-    elif isinstance(node, dict) and isinstance(node.get("type"), str):
-        yield place, node
-        for key, value in node.items():
-            if isinstance(value, dict | list) and key not in _PLAIN:
-                yield from _nodes(f"{node['type']}.{key}", value)
-    else:
-        raise denied("a part of the statement is not understood")
+    yield place, node
+    for key, child in children(node):
+        yield from _nodes(f"{node['type']}.{key}", child)
 
 
 def _known(node: Node) -> None:
@@ -130,15 +118,24 @@ def _known(node: Node) -> None:
 
 
 def _function(_: Rules, node: Node) -> None:
-    name = node["name"]
+    _callable(node["name"])
+    if node["name"].lower() in _BY_TEXT:
+        # arrayReduce('sum', …): the name of an aggregate function, with its parameters behind it.
+        first = [*node.get("arguments", {}).get("children", []), {}][0]
+        text = first.get("value", {}).get("value")
+        if not isinstance(text, str):
+            raise denied(f"function {node['name']}: its first argument must be the text of a function's name")
+        _callable(text.partition("(")[0].strip())
+
+
+def _callable(name: str) -> None:
     if not rules.function_allowed(name):
         raise denied(f"function {name} is not open to readers")
 
 
 def _applied(_: Rules, node: Node) -> None:
-    name = node.get("func_name")
-    if name is not None and not rules.function_allowed(name):
-        raise denied(f"function {name} is not open to readers")
+    if node.get("func_name") is not None:
+        _callable(node["func_name"])
 
 
 def _table_function(_: Rules, node: Node) -> None:
@@ -147,7 +144,7 @@ def _table_function(_: Rules, node: Node) -> None:
 
 
 def _tables_of(node: Node, names: Collection[str], current: str) -> None:
-    """Every table that the node names must be open. `names` are those that WITH gives to queries."""
+    """Every table that the node names must be open. `names` are those that WITH has given to queries there."""
     if node["type"] == "TableIdentifier":
         _named(node, names, current)
     elif node["type"] == "Function" and node["name"].lower() in _IN:

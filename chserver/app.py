@@ -18,6 +18,7 @@ from chserver.compression import chosen, compressor
 from chserver.errors import UNKNOWN_EXCEPTION, ClickHouseError
 from chserver.query import Query
 from chserver.request import call_from
+from chserver.request import query_id as query_id_of
 from chserver.running import marker
 from chserver.users import credentials
 
@@ -57,10 +58,11 @@ class Service:
 
     async def query(self, request: Request) -> Response:
         """`/`: run the statement in the URL and the body."""
-        query_id = request.query_params.get("query_id", "")
+        query_id = ""
         try:
             guard.check(request.headers, self.settings.allowed_hosts)
             params = dict(parse_qsl(request.url.query, keep_blank_values=True))
+            query_id = query_id_of(params)
             role = self.users.role(*credentials(request.headers, params))
             call, asked = await self._asked(request, role, params)
             query_id = call.query_id

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Characters to which chDB's connection string, or the engine's patterns of file names, give another meaning.
 _UNUSABLE_IN_PATH = re.compile(r"[?&#%*{}]")
-
+# Where an error begins to tell of the calls that turn a statement into a tree and back.
+_OWN_CALL = re.compile(
+    r"(?:In scope|while (?:executing|processing))[^\n]{0,200}?(?:parseQueryToJSON|formatQueryFromJSON)\(.*",
+    re.DOTALL | re.IGNORECASE,
+)
 
 Tree = dict[str, Any]
 
@@ -90,7 +94,7 @@ class Session:
     def parse(self, sql: str) -> Tree:
         """The statement's tree. Raises ClickHouseError where it is none; NoTree where the engine has none."""
         try:
-            tree: Tree = json.loads(self.value("SELECT parseQueryToJSON({text:String})", text=sql))
+            tree: Tree = json.loads(self._own("SELECT parseQueryToJSON({text:String})", sql))
         except ClickHouseError as error:
             if "INSERT with inline data" in error.message:
                 raise ClickHouseError(
@@ -99,14 +103,22 @@ class Session:
                 ) from None
             if "does not support JSON serialization" in error.message:
                 raise NoTree from None
-            # The engine adds its own call to the message, and with it the statement once more.
-            message = error.message.partition(": In scope SELECT parseQueryToJSON(")[0]
-            raise ClickHouseError((error.code, error.name), message) from None
+            raise
         return tree
 
     def written(self, tree: Tree) -> str:
         """The statement that a tree stands for."""
-        return self.value("SELECT formatQueryFromJSON({tree:String})", tree=json.dumps(tree))
+        # A tree is many times as long as its text, whose length has been looked at.
+        sql = "SELECT formatQueryFromJSON({text:String}) SETTINGS max_query_size = 0"
+        return self._own(sql, json.dumps(tree))
+
+    def _own(self, sql: str, text: str) -> str:
+        """The value of a call that nobody asked for. The engine tells of it in its errors; the caller should not see it."""
+        try:
+            return self.value(sql, text=text)
+        except ClickHouseError as error:
+            message = _OWN_CALL.sub("", error.message).rstrip(": ")
+            raise ClickHouseError((error.code, error.name), message) from None
 
     def close(self) -> None:
         self._connection.close()

@@ -1,16 +1,19 @@
 """Errors in ClickHouse's own form, and the HTTP status that ClickHouse answers for each code.
 
 ClickHouseError    a refusal or a failure that the client sees: `Code: 60. DB::Exception: … (UNKNOWN_TABLE)`
-  from_engine      the same, out of a message of the engine
+  denied           one for a reader who asks for too much
+  from_engine      one out of a message of the engine
 """
 
 from __future__ import annotations
 
 import re
 
-_MESSAGE = re.compile(r"Code: (\d+)\. (?:DB::)?\w*Exception: (.*)", re.DOTALL)
-_NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*$")
-_VERSION = re.compile(r"\s*\(version [0-9.]+[^()]*(?:\([^()]*\))?\)\.?")
+_MESSAGE = re.compile(r"Code: (\d{1,9})\. (?:DB::)?\w{0,100}Exception: (.*)", re.DOTALL)
+_NAME = re.compile(r"\(([A-Z][A-Z0-9_]{1,100})\)$")
+_VERSION = re.compile(r" ?\(version [0-9.]{1,100}[^()]{0,100}(?:\([^()]{0,100}\))?\)\.?")
+# Messages repeat what was asked, so whatever is looked for in one takes time by its length and no more.
+_LAYERS = 8
 
 SYNTAX_ERROR = (62, "SYNTAX_ERROR")
 NOT_IMPLEMENTED = (48, "NOT_IMPLEMENTED")
@@ -26,6 +29,7 @@ UNKNOWN_COMPRESSION_METHOD = (89, "UNKNOWN_COMPRESSION_METHOD")
 SESSION_NOT_FOUND = (372, "SESSION_NOT_FOUND")
 TOO_MANY_ROWS_OR_BYTES = (396, "TOO_MANY_ROWS_OR_BYTES")
 QUERY_WAS_CANCELLED = (394, "QUERY_WAS_CANCELLED")
+TOO_DEEP_AST = (167, "TOO_DEEP_AST")
 UNKNOWN_EXCEPTION = (1002, "UNKNOWN_EXCEPTION")
 ABORTED = (236, "ABORTED")
 
@@ -33,7 +37,7 @@ ABORTED = (236, "ABORTED")
 _BAD_REQUEST = frozenset(
     {
         6, 26, 27, 28, 33, 36, 38, 41, 42, 43, 44, 46, 47, 53, 62, 63, 69, 70, 72, 82, 115, 117, 130, 131,
-        190, 220, 271, 407, 420, 441, 456, 457, 467, 489, 501, 602, 637, 683,
+        167, 168, 190, 220, 271, 306, 407, 420, 441, 456, 457, 467, 489, 501, 602, 637, 683,
     }
 )  # fmt: skip
 _STATUS = {
@@ -83,17 +87,26 @@ class ClickHouseError(Exception):
         )
 
 
+def denied(what: str) -> ClickHouseError:
+    """A refusal to a reader, in the words in which ClickHouse begins one."""
+    return ClickHouseError(ACCESS_DENIED, f"auditor: Not enough privileges: {what}")
+
+
 def from_engine(message: str) -> ClickHouseError:
     """The error in a message of the engine, which repeats its prefix once for every layer passed."""
-    text = _VERSION.sub("", message.strip())
+    text = _VERSION.sub("", message.strip()).strip()
     code = None
-    while (found := _MESSAGE.match(text)) is not None:
+    for _ in range(_LAYERS):
+        if (found := _MESSAGE.match(text)) is None:
+            break
         code = code or int(found[1])
         text = found[2].strip()
     if code is None:
         return ClickHouseError(UNKNOWN_EXCEPTION, text)
     name = ""
-    while (tail := _NAME.search(text)) is not None:
+    for _ in range(_LAYERS):
+        if (tail := _NAME.search(text)) is None:
+            break
         name = name or tail[1]
         text = text[: tail.start()].rstrip()
     return ClickHouseError((code, name or "UNKNOWN"), text)

@@ -33,11 +33,19 @@ def _foreign(headers: Mapping[str, str], allowed: Collection[str]) -> str | None
     if _name(host) not in allowed:
         return f"Host {host!r} is not one of chserver.allowed_hosts"
     origin = headers.get("origin")
-    if origin is not None and _name(urlsplit(origin).netloc) not in allowed:
+    if origin is not None and _page(origin) not in allowed:
         return f"Origin {origin!r} is not one of chserver.allowed_hosts"
     if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         return "a request that another web page caused"
     return None
+
+
+def _page(origin: str) -> str:
+    """The host of an Origin; "" for one that is no address."""
+    try:
+        return _name(urlsplit(origin).netloc)
+    except ValueError:
+        return ""
 
 
 def _name(authority: str) -> str:

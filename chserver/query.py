@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chserver import grants
-from chserver.allowlist import denied, no_functions, plain_names
+from chserver.allowlist import no_functions, plain_names
 from chserver.engine import NoTree
 from chserver.errors import (
     INTO_OUTFILE_NOT_ALLOWED,
     NOT_IMPLEMENTED,
     READONLY,
+    TOO_DEEP_AST,
     ClickHouseError,
+    denied,
 )
 from chserver.reading import described
 
@@ -67,9 +69,14 @@ def answer(engine: Engine, query: Query, reading: Reading, rows: IO[bytes]) -> A
     """Run the statement, its rows into the file `rows`. Raises ClickHouseError."""
     with engine.session() as session:
         session.set(_ALWAYS)
-        if query.role == "reader":
-            return _read(engine, session, query, reading, rows)
-        return _write(engine, session, query, rows)
+        try:
+            if query.role == "reader":
+                return _read(engine, session, query, reading, rows)
+            return _write(engine, session, query, rows)
+        except RecursionError:
+            raise ClickHouseError(
+                TOO_DEEP_AST, "The statement is nested too deep; write it with fewer brackets in each other"
+            ) from None
 
 
 def _read(engine: Engine, session: Session, query: Query, reading: Reading, rows: IO[bytes]) -> Answer:

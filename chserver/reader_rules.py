@@ -55,8 +55,11 @@ FORMATS = frozenset(
 
 # Settings that a reader may lower but not raise; 0, which means no bound, is refused too.
 BOUNDED = frozenset(
-    {"max_execution_time", "max_memory_usage", "max_result_bytes", "max_result_rows", "max_threads"}
-)
+    {
+        "max_block_size", "max_execution_time", "max_memory_usage", "max_result_bytes", "max_result_rows",
+        "max_threads",
+    }
+)  # fmt: skip
 # Settings that change how an answer looks or how a query is read, and nothing else. By name, not by
 # prefix: output_format_schema, for one, writes a file.
 SETTINGS = frozenset(
@@ -68,7 +71,7 @@ SETTINGS = frozenset(
         "enable_named_columns_in_function_tuple", "enable_positional_arguments", "except_default_mode", "extremes",
         "final", "format_csv_delimiter", "format_csv_null_representation", "format_tsv_null_representation",
         "group_by_use_nulls", "intersect_default_mode", "join_default_strictness", "join_use_nulls", "limit",
-        "max_block_size", "max_bytes_to_read", "max_columns_to_read", "max_rows_to_group_by", "max_rows_to_read",
+        "max_bytes_to_read", "max_columns_to_read", "max_rows_to_group_by", "max_rows_to_read",
         "max_rows_to_sort", "offset", "optimize_read_in_order", "output_format_arrow_compression_method",
         "output_format_arrow_date_as_uint16", "output_format_arrow_fixed_string_as_fixed_byte_array",
         "output_format_arrow_low_cardinality_as_dictionary", "output_format_arrow_string_as_string",

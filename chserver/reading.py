@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chserver.allowlist import denied, no_functions, plain_names
+from chserver.allowlist import no_functions, plain_names
+from chserver.errors import denied
 from chserver.statement import leading
 
 if TYPE_CHECKING:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chserver.errors import NOT_IMPLEMENTED, SESSION_NOT_FOUND, ClickHouseError
+from chserver.errors import BAD_ARGUMENTS, NOT_IMPLEMENTED, SESSION_NOT_FOUND, ClickHouseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PARAMETER = "param_"
+# It comes back in a header of the answer.
+_QUERY_ID = re.compile(r"[\x21-\x7e]{1,128}")
 # Parameters of the transport that change nothing here: every answer is complete before its first
 # byte is sent, and no session outlives its request.
 _IGNORED = frozenset(
@@ -48,6 +51,16 @@ class Call:
     params: dict[str, str]
 
 
+def query_id(params: Mapping[str, str]) -> str:
+    """The caller's name for the query; "" for none. Raises ClickHouseError for what no header can carry."""
+    given = params.get("query_id", "")
+    if given and not _QUERY_ID.fullmatch(given):
+        raise ClickHouseError(
+            BAD_ARGUMENTS, "query_id: use at most 128 characters of ASCII that can be seen, no blanks"
+        )
+    return given
+
+
 def call_from(params: Mapping[str, str], headers: Mapping[str, str]) -> Call:
     """The call that URL parameters and headers make. Raises ClickHouseError for what is not supported."""
     for name, instead in _REFUSED.items():
@@ -60,7 +73,7 @@ def call_from(params: Mapping[str, str], headers: Mapping[str, str]) -> Call:
         )
     return Call(
         query=params.get("query", ""),
-        query_id=params.get("query_id") or str(uuid.uuid4()),
+        query_id=query_id(params) or str(uuid.uuid4()),
         database=params.get("database") or headers.get("x-clickhouse-database", ""),
         default_format=params.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated",
         compressed=params.get("enable_http_compression", "") not in _OFF,

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 # Writers' statements that run at once. More wait, for ever: a writer is never turned away.
 _WRITERS = 4
 _END_SECONDS = 5
+# A reader's query can be stopped between two blocks only, so its blocks are small; an eighth of the engine's own.
+_BLOCK_ROWS = 8192
+# What range() may make in one block, all rows together.
+_RANGE_ELEMENTS = 1_000_000
+# Of a query once its WITH are put in, which can double it with each; the engine has ten times that.
+_TREE_NODES = 50_000
 
 
 class StartError(Exception):
@@ -65,9 +71,13 @@ def loopback(listen: str) -> None:
 
 def reading_of(settings: ChServerSettings) -> Reading:
     """What bounds a reader's query."""
+    # A share for each that may run: what readers take together must not end the process that holds the ledger.
+    # The engine has one user, so max_memory_usage_for_user would count the writer's memory too.
+    share = settings.reader_max_memory_bytes // settings.reader_concurrency
     bounds = {
+        "max_block_size": _BLOCK_ROWS,
         "max_execution_time": settings.reader_max_seconds,
-        "max_memory_usage": settings.reader_max_memory_bytes,
+        "max_memory_usage": share,
         "max_result_bytes": settings.reader_max_result_bytes,
         "max_result_rows": settings.reader_max_result_bytes,
         "max_threads": settings.reader_max_threads,
@@ -77,7 +87,9 @@ def reading_of(settings: ChServerSettings) -> Reading:
         {
             **{name: f"{bound:.15g}" for name, bound in bounds.items()},
             "allow_introspection_functions": "0",
-            "max_temporary_data_on_disk_size_for_query": str(settings.reader_max_memory_bytes),
+            "function_range_max_elements_in_block": str(_RANGE_ELEMENTS),
+            "max_expanded_ast_elements": str(_TREE_NODES),
+            "max_temporary_data_on_disk_size_for_query": str(share),
             "result_overflow_mode": "throw",
             "timeout_overflow_mode": "throw",
             # Off: it would turn queries away on a guess before they have begun.

@@ -31,7 +31,9 @@ class ChServerSettings(Section):
     )
     reader_max_seconds: float = Field(60, gt=0, description="Seconds that a reader's query may run.")
     reader_max_memory_bytes: int = Field(
-        2048 * MIB, ge=16 * MIB, description="Memory of a reader's query, bytes."
+        2048 * MIB,
+        ge=16 * MIB,
+        description="Memory of all readers' queries together, bytes; each has an equal share of it.",
     )
     reader_max_threads: int = Field(2, ge=1, description="Threads of a reader's query.")
     reader_max_result_bytes: int = Field(256 * MIB, ge=MIB, description="Largest result of a reader, bytes.")

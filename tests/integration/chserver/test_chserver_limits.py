@@ -58,6 +58,26 @@ def test_a_query_that_is_too_big_is_told_so(server: ChServerProcess, sql: str, c
     assert 200 == request(server, "SELECT 1", headers=writer(server)).status
 
 
+def test_readers_together_take_no_more_memory_than_they_may(server: ChServerProcess) -> None:
+    shares = request(server, "SELECT getSetting('max_memory_usage')")
+
+    # 128 MiB for two at once.
+    assert f"{64 * MIB}\n" == shares.text
+
+
+def test_blocks_and_what_is_made_in_one_are_small(server: ChServerProcess) -> None:
+    assert "8192\n" == request(server, "SELECT max(blockSize()) FROM numbers(100000)").text
+    assert "69" == request(server, "SELECT range(10000000)").headers["x-clickhouse-exception-code"]
+
+
+def test_with_that_doubles_at_each_step_is_too_big(server: ChServerProcess) -> None:
+    steps = "".join(f", a{n + 1} AS (SELECT x FROM a{n} UNION ALL SELECT x FROM a{n})" for n in range(20))
+
+    reply = request(server, f"WITH a0 AS (SELECT 1 AS x){steps} SELECT count() FROM a20")
+
+    assert "Query tree is too big" in reply.text
+
+
 def test_a_large_insert_costs_little_memory(server: ChServerProcess) -> None:
     process = psutil.Process(server.pid)
     mine = writer(server)

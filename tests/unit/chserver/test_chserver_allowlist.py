@@ -59,7 +59,43 @@ def settings(**changes: object) -> dict[str, Any]:
 
 
 X = identifier("x")
-CTE = {"type": "WithElement", "name": "cte", "subquery": {"type": "Subquery", "children": [select(X)]}}
+
+
+def subquery(query: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Subquery", "children": [query]}
+
+
+def given(name: str, query: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`name AS (query)` in WITH."""
+    return {"type": "WithElement", "name": name, "subquery": subquery(query or select(literal(1)))}
+
+
+def with_(*elements: dict[str, Any], of: dict[str, Any], recursive: bool = False) -> dict[str, Any]:
+    """`WITH elements SELECT …`"""
+    first, *others = of["list_of_selects"]["children"]
+    first = {
+        **first,
+        "with": {"type": "ExpressionList", "children": list(elements)},
+        **({"recursive_with": True} if recursive else {}),
+    }
+    return {**of, "list_of_selects": {"type": "ExpressionList", "children": [first, *others]}}
+
+
+def union(*queries: dict[str, Any]) -> dict[str, Any]:
+    selects = [select for query in queries for select in query["list_of_selects"]["children"]]
+    return {**queries[0], "list_of_selects": {"type": "ExpressionList", "children": selects}}
+
+
+def from_(*names: str) -> dict[str, Any]:
+    return select(X, tables=table(*names))
+
+
+def within(query: dict[str, Any]) -> dict[str, Any]:
+    """`SELECT x FROM (query)`"""
+    return select(X, tables=source(subquery=subquery(query)))
+
+
+VIEW = source(table_function=function("view", from_("a")))
 
 
 @pytest.mark.parametrize(
@@ -68,10 +104,20 @@ CTE = {"type": "WithElement", "name": "cte", "subquery": {"type": "Subquery", "c
         pytest.param(select(literal("file('/etc/passwd')")), id="text that looks like a call"),
         pytest.param(select(X, tables=table("audit", "access_log")), id="a table of audit"),
         pytest.param(select(X, tables=table("system", "one")), id="a listed table of system"),
+        pytest.param(with_(given("a"), of=from_("a")), id="with"),
+        pytest.param(with_(given("a"), given("b", from_("a")), of=from_("b")), id="with, of one before"),
+        pytest.param(with_(given("a"), of=within(from_("a"))), id="with, in a subquery"),
+        pytest.param(with_(given("a"), of=union(from_("a"), from_("a"))), id="with, in a union's others"),
+        pytest.param(with_(given("a"), of=select(function("in", X, identifier("a")))), id="with, behind in"),
         pytest.param(
-            select(X, tables=table("cte"), **{"with": {"type": "ExpressionList", "children": [CTE]}}),
-            id="with",
+            with_(given("a", union(select(X), from_("a"))), of=from_("a"), recursive=True),
+            id="with recursive",
         ),
+        pytest.param(
+            union(with_(given("a"), of=from_("a")), with_(given("a"), of=from_("a"))),
+            id="with, the same name side by side",
+        ),
+        pytest.param(select(function("arrayReduce", literal("quantile(0.5)"), X)), id="a function by text"),
         pytest.param(select(function("SUM", X)), id="a function in any case"),
         pytest.param(select(function("quantileTDigestOrNullIf", X)), id="combinators"),
         pytest.param(select(X, tables=source(table_function=function("numbers", literal(1)))), id="numbers"),
@@ -116,6 +162,55 @@ def test_what_readers_need_passes(tree: dict[str, Any]) -> None:
         pytest.param(select(X, tables=table("system", "processes")), id="a table of system"),
         pytest.param(select(X, tables=table("a", "b", "c")), id="three parts"),
         pytest.param(select(X, tables=table("audit", "")), id="no name"),
+        pytest.param(
+            select(
+                X,
+                tables={
+                    "type": "TablesInSelectQuery",
+                    "children": [
+                        *within(with_(given("a"), of=select(X)))["list_of_selects"]["children"][0]["tables"][
+                            "children"
+                        ],
+                        *table("a")["children"],
+                    ],
+                },
+            ),
+            id="with, beside it",
+        ),
+        pytest.param(union(from_("a"), with_(given("a"), of=from_("a"))), id="with, before it in a union"),
+        pytest.param(with_(given("a", from_("a")), of=from_("a")), id="with, of itself"),
+        pytest.param(
+            with_(given("a", union(select(X), from_("a"))), of=from_("a")), id="with, of itself in a union"
+        ),
+        pytest.param(
+            with_(given("a", from_("a")), of=from_("a"), recursive=True), id="with recursive, without a union"
+        ),
+        pytest.param(
+            with_(given("a", union(from_("a"), select(X))), of=from_("a"), recursive=True),
+            id="with recursive, of itself at the start",
+        ),
+        pytest.param(with_(given("a", from_("b")), given("b"), of=from_("a")), id="with, of one behind"),
+        pytest.param(with_(given("a"), given("a"), of=from_("a")), id="with, a name twice"),
+        pytest.param(
+            with_(given("a"), of=within(with_(given("a", from_("a")), of=from_("a")))),
+            id="with, a name again below",
+        ),
+        pytest.param(
+            union(with_(given("a"), of=from_("a")), with_(given("a", from_("a")), of=from_("a"))),
+            id="with, of itself beside another",
+        ),
+        pytest.param(with_(given("a"), of=select(X, tables=VIEW)), id="with, not in view()"),
+        pytest.param(with_(given("/etc/passwd"), of=select(X)), id="with, a path as a name"),
+        pytest.param(with_(given("a\n"), of=select(X)), id="with, a line's end in a name"),
+        pytest.param(
+            select(function("arrayReduce", literal("kolmogorovSmirnovTest"), X)), id="a function by text"
+        ),
+        pytest.param(
+            select(function("arrayReduce", function("concat", literal("s"), literal("um")), X)),
+            id="a function by text that is put together",
+        ),
+        pytest.param(select(function("initializeAggregation", literal("flameGraph "), X)), id="with a blank"),
+        pytest.param(select(function("editDistance", X, X)), id="a function that no limit stops"),
         pytest.param(select(function("in", X, identifier("system", "processes"))), id="in a table"),
         pytest.param(
             select(function("globalNotNullIn", X, identifier("default", "t"))), id="global not in a table"

@@ -68,3 +68,13 @@ def test_the_text_is_clickhouses() -> None:
 )
 def test_the_status_follows_the_code(code: int, status: int) -> None:
     assert status == from_engine(f"Code: {code}. DB::Exception: x. (X)").status
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("piece", [" ", "(AB)", "(version 1", "Code: 1. Exception: ", "(", "(A"])
+def test_a_long_message_is_read_at_once(piece: str) -> None:
+    error = from_engine(
+        f"Code: 62. DB::Exception: Syntax error: {piece * (300_000 // len(piece))}x. (SYNTAX_ERROR)"
+    )
+
+    assert (62, "SYNTAX_ERROR") == (error.code, error.name)

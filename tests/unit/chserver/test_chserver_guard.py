@@ -39,6 +39,8 @@ def test_requests_of_this_machine_go_on(headers: dict[str, str]) -> None:
         pytest.param({"host": "localhost", "origin": "http://evil.example"}, id="foreign origin"),
         pytest.param({"host": "localhost", "origin": "null"}, id="origin null"),
         pytest.param({"host": "localhost", "origin": ""}, id="empty origin"),
+        pytest.param({"host": "localhost", "origin": "http://[::1"}, id="an origin that is no address"),
+        pytest.param({"host": "localhost", "origin": "http://a\u2100b"}, id="an origin of odd letters"),
         pytest.param({"host": "localhost", "sec-fetch-site": "cross-site"}, id="an image of a foreign page"),
         pytest.param({"host": "localhost", "sec-fetch-site": "same-site"}, id="another port's page"),
     ],

@@ -50,6 +50,20 @@ def test_a_call_without_query_id_gets_one_of_its_own() -> None:
     assert call_from({}, {}).query_id != call_from({}, {}).query_id
 
 
+@pytest.mark.parametrize("name", ["x\r\nSet-Cookie: a=b", "\u0100", "a b", "\x7f", "q\n", "x" * 129])
+def test_a_query_id_that_no_header_can_carry_is_refused(name: str) -> None:
+    with pytest.raises(ClickHouseError) as caught:
+        call_from({"query_id": name}, {})
+
+    assert 400 == caught.value.status
+
+
+def test_a_query_id_may_be_any_visible_ascii() -> None:
+    name = "!~" * 64
+
+    assert name == call_from({"query_id": name}, {}).query_id
+
+
 @pytest.mark.parametrize(
     ("name", "status"),
     [
