@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from access import ANONYMOUS, AuthMethod, BadPath, ReasonCode, Subject, normalise
 from access.subject import ANONYMOUS_NAME, ROLE_PREFIX
+from extauthz.analysis.matching import Matched, in_words, matching_rules
 from extauthz.decide import Finding, judge, reason_of
 from extauthz.engine.explain import Near, nearest, role_path
 from extauthz.identity import subject_problem
@@ -45,11 +46,18 @@ class Explanation:
     line: int | None = None
     role_path: tuple[str, ...] = ()
     nearest: tuple[Near, ...] = ()
+    # All rules that match, in the order in which they are tried; None where that was not asked.
+    matching: tuple[Matched, ...] | None = None
+    # How matching rules become one answer, in words.
+    effect_rule: str = ""
 
 
-def explain(engine: Engine, question: Question) -> Explanation:
-    """The answer to a question, with the way to the role and the nearest rules. Raises EnforceError."""
-    return _answer(engine, question, _explained)
+def explain(engine: Engine, question: Question, *, every_rule: bool = False) -> Explanation:
+    """The answer to a question, with the way to the role and the nearest rules. Raises EnforceError.
+
+    `every_rule`: also all rules that match, whether they decide or not.
+    """
+    return _answer(engine, question, _explained_with_all if every_rule else _explained)
 
 
 def answer(engine: Engine, question: Question) -> Explanation:
@@ -101,6 +109,7 @@ def _answered(
         reason=found.reason,
         path=engine.source.policy_path,
         version=engine.version,
+        effect_rule=in_words(engine.model.effect),
         rule=verdict.text if verdict else "",
         line=verdict.line if verdict else None,
     )
@@ -116,3 +125,10 @@ def _explained(
         role_path=role_path(engine, values, roles, verdict) if verdict else (),
         nearest=() if decided else nearest(engine, values, roles),
     )
+
+
+def _explained_with_all(
+    engine: Engine, values: tuple[str, ...], roles: tuple[str, ...], found: Finding
+) -> Explanation:
+    explanation = _explained(engine, values, roles, found)
+    return replace(explanation, matching=matching_rules(engine, values, roles))

@@ -164,11 +164,12 @@ def _priority_problem(value: str) -> tuple[str, str] | None:
 
 
 def _pattern_problem(function: str, pattern: str) -> tuple[str, str] | None:
-    problem = _problem(function, pattern)
+    problem = checked_pattern(function, pattern)
     return ("pattern", f"{pattern!r} is nothing for {function}: {problem}") if problem else None
 
 
-def _problem(function: str, pattern: str) -> str:
+def checked_pattern(function: str, pattern: str) -> str:
+    """What is wrong with a pattern; nothing if Casbin can use it."""
     if function == "keyMatch" or (function != "ipMatch" and _PLAIN.fullmatch(pattern)):
         return ""
     try:

@@ -63,6 +63,9 @@ def _say(source: Source, engine: Engine | None, findings: Sequence[Finding]) -> 
 @policy.command("explain")
 @click.argument("values", nargs=-1, required=True)
 @click.option("--role", "roles", multiple=True, help="A role that the token brings (with or without role:).")
+@click.option(
+    "--all", "every_rule", is_flag=True, help="Show every rule that matches, not the deciding one alone."
+)
 @click.option("--expect", type=click.Choice(["allow", "deny"]), help="Exit with 1 if the answer is another.")
 @common
 @policy_files
@@ -73,6 +76,7 @@ def explain_command(
     source: Source,
     values: tuple[str, ...],
     roles: tuple[str, ...],
+    every_rule: bool,
     expect: str | None,
     format_: str,
 ) -> None:
@@ -92,7 +96,7 @@ def explain_command(
             f"{len(values)} values, this model's requests have {len(engine.model.request)}: {wanted}"
         )
     try:
-        explanation = explain(engine, Question(values, roles, attributes))
+        explanation = explain(engine, Question(values, roles, attributes), every_rule=every_rule)
     except EnforceError as error:
         raise Unusable(f"{source.policy_path}: {error}") from error
     _show(explanation, format_)
@@ -105,7 +109,7 @@ def _show(explanation: Explanation, format_: str) -> None:
         click.echo(json.dumps(plain_of(explanation), indent=2))
     elif format_ == "csv":
         plain = plain_of(explanation)
-        del plain["nearest"]
+        del plain["nearest"], plain["matching"]
         plain["role_path"] = " → ".join(explanation.role_path)
         emit(tuple(plain), [tuple(plain.values())], "csv")
     else:

@@ -15,6 +15,7 @@ from policy_texts import (
     ALLOW_OVERRIDE,
     DENY_OVERRIDE,
     PRIORITY,
+    SUBJECT_PRIORITY,
     model_text,
     source,
 )
@@ -26,7 +27,7 @@ from extauthz.analysis.what_can import Region, what_can
 from extauthz.analysis.who_can import Kind, who_can
 from extauthz.engine import Engine, Verdict, load
 
-EFFECTS = (ALLOW_OVERRIDE, DENY_OVERRIDE, ALLOW_AND_DENY, PRIORITY)
+EFFECTS = (ALLOW_OVERRIDE, DENY_OVERRIDE, ALLOW_AND_DENY, PRIORITY, SUBJECT_PRIORITY)
 HTTP = ("subject", "resource", "action")
 FUNCTIONS = {
     "keyMatch": builtin_operators.key_match,

@@ -103,6 +103,30 @@ def test_an_explanation_is_an_object_for_programs() -> None:
     assert found["role_path"] == ["bob", "role:support"]
 
 
+def test_all_matching_rules_are_shown_with_what_becomes_of_them() -> None:
+    result = run("explain", "carol", "orders", "/orders/1/payment", "GET", "--role", "support", "--all")
+
+    assert [
+        "  effect some rule has to allow, and none may deny",
+        f"  match  {SAMPLE / 'policy.csv'}:17: p, role:support, orders, /orders/*, GET, allow  (carol → role:support)",
+        f"  match  {SAMPLE / 'policy.csv'}:20: p, role:support, orders, /orders/:id/payment, *, deny  (carol → role:support)",
+        f"  match  {SAMPLE / 'policy.csv'}:26: p, role:finance, orders, /orders/:id/payment, GET, allow  (carol → role:finance)",
+    ] == result.stdout.splitlines()[3:]
+
+
+def test_matching_rules_are_told_to_programs_when_they_are_asked_for() -> None:
+    question = ("explain", "carol", "admin", "/admin/status", "GET", "--format", "json")
+
+    assert None is json.loads(run(*question).stdout)["matching"]
+    assert [
+        {
+            "line": 29,
+            "rule": "p, role:staff, admin, /admin/status, GET, allow",
+            "role_path": ["carol", "role:finance", "role:staff"],
+        }
+    ] == json.loads(run(*question, "--all").stdout)["matching"]
+
+
 def test_an_explanation_is_a_row_for_spreadsheets() -> None:
     (row,) = csv.DictReader(
         io.StringIO(run("explain", "bob", "admin", "/admin", "GET", "--format", "csv").stdout)
