@@ -11,6 +11,9 @@ from __future__ import annotations
 WRITER = "writer"
 READER = "reader"
 
+# Merges at once. The engine's own 32 would leave a small machine's inserts no processor.
+_MERGES = 2
+
 # Ten fields of audit and of what system shows about it; the names are repeated in allowlist.py.
 USERS = f"""\
 <clickhouse>
@@ -36,6 +39,13 @@ USERS = f"""\
 """
 
 
-def server(users_file: str) -> str:
+def server(users_file: str, schemas: str) -> str:
     """The engine's main configuration, which names the file of the users."""
-    return f"<clickhouse>\n  <users_config>{users_file}</users_config>\n</clickhouse>\n"
+    return f"""\
+<clickhouse>
+  <users_config>{users_file}</users_config>
+  <format_schema_path>{schemas}</format_schema_path>
+  <background_pool_size>{_MERGES}</background_pool_size>
+  <background_merges_mutations_concurrency_ratio>1</background_merges_mutations_concurrency_ratio>
+</clickhouse>
+"""
