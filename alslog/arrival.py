@@ -55,7 +55,9 @@ def arrival_from(message: bytes, identity: Identity, received_at: int) -> tuple[
         identity = _identity_from(parts.identifier, identity)
     if not parts.count or not parts.kind:
         return identity, None
-    return identity, Arrival(_origin(identity, received_at, kind=parts.kind), parts.entries, parts.count)
+    # The count saves the ledger writer a look at each entry; alslog/wire.py has looked.
+    origin = _origin(identity, received_at, kind=parts.kind, entries=parts.count)
+    return identity, Arrival(origin, parts.entries, parts.count)
 
 
 def _identity_from(identifier: bytes, before: Identity) -> Identity:
@@ -72,6 +74,6 @@ def _capped(name: str) -> str:
     return name.encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore")
 
 
-def _origin(identity: Identity, received_at: int, **more: str) -> bytes:
+def _origin(identity: Identity, received_at: int, **more: str | int) -> bytes:
     fields = {"node": identity.node, "log_name": identity.log_name, "received_at": received_at, **more}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

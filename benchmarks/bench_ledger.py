@@ -280,7 +280,9 @@ def freshness(seconds: float, rate: int = 1_000) -> list[float]:
         def look() -> None:
             nonlocal seen
             while not done.wait(0.02):
-                newest = int(lines.client.command("SELECT toUnixTimestamp64Nano(max(time)) FROM audit.access_log"))
+                newest = int(
+                    lines.client.command("SELECT toUnixTimestamp64Nano(max(time)) FROM audit.access_log")
+                )
                 now = time.time_ns()
                 waits.extend((now - at) / 1e9 for at in ended if seen < at <= newest)
                 seen = max(seen, newest)
@@ -330,7 +332,9 @@ def main() -> None:
         messages = corpus()
         als_sender.write(file, messages)
         size = sum(len(data) for _, data in messages) / DISTINCT
-        print(f"ledger: {DISTINCT} distinct entries of {size:.0f} bytes, {MESSAGE_ENTRIES} a message, {STREAMS} streams")
+        print(
+            f"ledger: {DISTINCT} distinct entries of {size:.0f} bytes, {MESSAGE_ENTRIES} a message, {STREAMS} streams"
+        )
         bare = no_op(file, min(options.seconds, 10))
         print(f"no-op receiver, as fast as it takes them: {bare:,.0f} entries/s")
         runs = []
@@ -339,14 +343,22 @@ def main() -> None:
             runs.append(run)
             print(
                 f"  run: offered {run.offered:,.0f}/s, queryable {run.stored:,.0f}/s, lag at the end {run.lag_after:.2f} s; "
-                + ", ".join(f"{name} {us:.2f} us CPU a row" for name, us in run.cpu_us.items()) +"; " + ", ".join(f"{name} {us:.0f} MiB" for name, us in run.peak_mib.items())
+                + ", ".join(f"{name} {us:.2f} us CPU a row" for name, us in run.cpu_us.items())
+                + "; "
+                + ", ".join(f"{name} {us:.0f} MiB" for name, us in run.peak_mib.items())
             )
-        print(f"ledger, received to queryable: {median(runs, 'stored'):,.0f} rows/s over {options.seconds:.0f} s")
+        print(
+            f"ledger, received to queryable: {median(runs, 'stored'):,.0f} rows/s over {options.seconds:.0f} s"
+        )
         print(f"ledger, offered: {median(runs, 'offered'):,.0f} rows/s")
         print(f"ledger, all queryable after the load's end: {median(runs, 'lag_after'):.2f} s")
         for process in ("alslog", "ledger", "chserver"):
-            print(f"ledger, peak memory of {process}: {statistics.median(run.peak_mib[process] for run in runs):.0f} MiB")
-            print(f"ledger, {process}: {statistics.median(run.cpu_us[process] for run in runs):.2f} us CPU a row")
+            print(
+                f"ledger, peak memory of {process}: {statistics.median(run.peak_mib[process] for run in runs):.0f} MiB"
+            )
+            print(
+                f"ledger, {process}: {statistics.median(run.cpu_us[process] for run in runs):.2f} us CPU a row"
+            )
         print(f"ledger, audit.access_log on disk, merged: {median(runs, 'bytes_per_row'):.0f} bytes/row")
     if options.freshness_seconds:
         waits = freshness(options.freshness_seconds)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WRITER = "writer"
 READER = "reader"
 
+# Merges at once. The engine's own 32 would leave a small machine's inserts no processor.
+_MERGES = 2
+
 # SHOW rights too: system.tables and its like list what the role may see, and nothing else.
 USERS = f"""\
 <clickhouse>
@@ -42,6 +45,13 @@ USERS = f"""\
 """
 
 
-def server(users_file: Path) -> str:
+def server(users_file: Path, schemas: Path) -> str:
     """The engine's main configuration, which names the file of the users."""
-    return f"<clickhouse>\n  <users_config>{escape(str(users_file))}</users_config>\n</clickhouse>\n"
+    return f"""\
+<clickhouse>
+  <users_config>{escape(str(users_file))}</users_config>
+  <format_schema_path>{escape(str(schemas))}/</format_schema_path>
+  <background_pool_size>{_MERGES}</background_pool_size>
+  <background_merges_mutations_concurrency_ratio>1</background_merges_mutations_concurrency_ratio>
+</clickhouse>
+"""

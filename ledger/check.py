@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ OF_BATCHES = (
     "received_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64}, 'UTC') "
     "AND fromUnixTimestamp64Micro({to_us:Int64}, 'UTC') AND batch IN {batches:Array(String)}"
 )
+# An INSERT says in log_comment which batches it brings (ledger/insert.py).
+_OURS = "query_kind = 'Insert' AND arrayExists(id -> position(Settings['log_comment'], id) > 0, {ids:Array(String)})"
+_RUNNING = f"SELECT count() FROM system.processes WHERE {_OURS}"  # noqa: S608 - a constant
+_KILL = f"KILL QUERY WHERE {_OURS} SYNC"
+_SETTLE_POLL_SECONDS = 0.1
 _LOOK = (
     "SELECT batch, count(), uniqExact(batch_row), max(batch_row) FROM {table} WHERE {batches} GROUP BY batch"
 )
@@ -46,6 +52,35 @@ def look(client: Client, batches: Sequence[Batch]) -> dict[str, Stored]:
     for batch, *numbers in client.query(sql, parameters=of_batches(batches)).result_rows:
         found[batch] = Stored(*map(int, numbers))
     return found
+
+
+def numbers(client: Client, batch: Batch) -> list[int]:
+    """Which numbers of the batch are stored."""
+    table = TARGETS[batch.source.kind].table
+    sql = f"SELECT DISTINCT batch_row FROM {table} WHERE {OF_BATCHES}"  # noqa: S608 - constants
+    return [row[0] for row in client.query(sql, parameters=of_batches([batch])).result_rows]
+
+
+def rows_of(client: Client, ids: Sequence[str]) -> int:
+    """Rows under these ids of batches, whatever their time: for the rare case, as it reads all of a column."""
+    tables = sorted({target.table for target in TARGETS.values()})
+    sql = [f"SELECT count() FROM {table} WHERE batch IN {{ids:Array(String)}}" for table in tables]  # noqa: S608
+    return sum(int(client.query(each, parameters={"ids": list(ids)}).result_rows[0][0]) for each in sql)
+
+
+def settle(client: Client, ids: Sequence[str], seconds: float) -> None:
+    """Wait until no INSERT of these batches runs any more; after so many seconds, end it.
+
+    A connection that broke says nothing of the query behind it: to look before it has ended would be to look
+    too early. Raises clickhouse_connect's errors.
+    """
+    about = {"ids": list(ids)}
+    deadline = time.monotonic() + seconds
+    while client.query(_RUNNING, parameters=about).result_rows[0][0]:
+        if time.monotonic() > deadline:
+            client.command(_KILL, parameters=about)
+            return
+        time.sleep(_SETTLE_POLL_SECONDS)
 
 
 def of_batches(batches: Sequence[Batch]) -> dict[str, object]:

@@ -31,23 +31,31 @@ def insert(client: Client, load: Load, token: str) -> None:
 
     After a transport error the outcome is unknown.
     """
-    # `command`, because `raw_insert` sends the body again by itself when the connection breaks.
-    client.command(_statement(load), data=body(load), settings=settings(load, token, client.server_settings))
+    _send(client, load, settings(load, token, client.server_settings))
 
 
 def attempt(client: Client, load: Load) -> None:
     """Read and shape the load as `insert` would, and store nothing. Raises what `insert` would."""
-    client.command(_statement(load), data=body(load), settings=settings(load, "", client.server_settings))
+    _send(client, load, settings(load, "", client.server_settings))
 
 
-def _statement(load: Load) -> str:
-    return f"INSERT INTO {TARGETS[load.kind].landing} FORMAT ProtobufList"
+def _send(client: Client, load: Load, said: dict[str, str | int]) -> None:
+    pieces = body(load)
+    size = sum(map(len, pieces))
+    client.raw_insert(
+        TARGETS[load.kind].landing,
+        # A generator: bytes would be sent again by the driver itself when the connection breaks.
+        insert_block=(piece for piece in pieces),
+        fmt="ProtobufList",
+        settings=said,
+        # With its length known the body is sent as it is, not in chunks that are copied once more.
+        transport_settings={"Content-Length": str(size)},
+    )
 
 
-def body(load: Load) -> bytes:
-    """The load as FORMAT ProtobufList: one message, behind its length."""
-    payload = load.payload
-    return varint(len(payload)) + payload
+def body(load: Load) -> list[bytes]:
+    """The load as FORMAT ProtobufList, in pieces: one message, behind its length."""
+    return [varint(load.size), *(part for batch in load.batches for part in batch.parts)]
 
 
 def settings(load: Load, token: str, known: Container[str] = ()) -> dict[str, str | int]:
@@ -91,6 +99,8 @@ def _about(load: Load, *, trial: bool) -> str:
         "log_name": [batch.source.log_name for batch in load.batches],
         "received_at": [batch.received_at for batch in load.batches],
     }
+    if any(batch.first for batch in load.batches):
+        about["number"] = [batch.first for batch in load.batches]
     return json.dumps(about | {"trial": True} if trial else about, ensure_ascii=False)
 
 

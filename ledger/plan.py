@@ -1,9 +1,9 @@
-"""What a segment of the spool becomes: batches, and what cannot be one. Pure, and always the same.
+"""What segments of the spool become: batches, and what cannot be one. Pure, and always the same.
 
 Invariants; the tests carry their names:
 
-1. The same records make the same plan, however often and wherever it is made: a batch keeps its id
-   and its rows over every retry and restart.
+1. The same segments make the same plan, however often and wherever it is made: a batch keeps its id
+   and its rows over every retry and restart. Which segments are planned together stands in the manifest.
 2. Every entry is in exactly one batch, in the order of its stream; bytes that are no entry are in
    exactly one `Unparsed`.
 3. A batch has one kind, one node, one log name, and one day (UTC) of received_at.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -42,8 +42,8 @@ class Limits:
     servers and proxies commonly take 64 KiB.
     """
 
-    rows: int = 50_000
-    bytes: int = 16 * 1024 * 1024
+    rows: int = 250_000
+    bytes: int = 64 * 1024 * 1024
     about_bytes: int = 24 * 1024
 
 
@@ -58,15 +58,25 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is stored, checked and booked as one. `payload` is its entries byte by byte as Envoy sent
-    them, `received_at` unix ns.
+    """What is stored, checked and booked as one; made by `batch_of`. `parts`: its entries byte by byte as
+    Envoy sent them, in pieces; `sha256`: of these bytes, hex; `received_at`: unix ns.
     """
 
     id: str
     source: Source
     received_at: int
-    payload: bytes
+    # Equal where their digests are: pieces of many megabytes are not compared.
+    parts: tuple[bytes, ...] = field(repr=False, compare=False)
     rows: int
+    size: int
+    sha256: str
+    # The number of its first row: not 0 only where what is missing of a batch is sent again.
+    first: int = 0
+
+    @property
+    def payload(self) -> bytes:
+        """In one piece: a copy."""
+        return b"".join(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +94,14 @@ class Load:
         return sum(batch.rows for batch in self.batches)
 
     @property
-    def payload(self) -> bytes:
-        return b"".join(batch.payload for batch in self.batches)
+    def size(self) -> int:
+        return sum(batch.size for batch in self.batches)
 
     @property
     def token(self) -> str:
-        """The same for the same batches, and for no others."""
-        ids = [batch.id for batch in self.batches]
-        return ids[0] if len(ids) == 1 else f"{ids[0]}+{hashlib.sha256(' '.join(ids).encode()).hexdigest()}"
+        """The same for the same batches with the same bytes, and for no others."""
+        said = [[batch.id, batch.first, batch.rows, batch.sha256] for batch in self.batches]
+        return f"{self.batches[0].id}+{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,30 +200,38 @@ class _Planner:
 
     def batches(self) -> tuple[Batch, ...]:
         return tuple(
-            Batch(
-                f"{self._segment}.{open_.number}",
-                open_.source,
-                open_.received_at,
-                b"".join(open_.parts),
-                open_.rows,
+            batch_of(
+                f"{self._segment}.{open_.number}", open_.source, open_.received_at, open_.parts, open_.rows
             )
             for open_ in self._opened
         )
 
     def _entries(self, number: int, origin: dict[str, Any], payload: bytes) -> None:
         source, received_at = _source(origin), origin["received_at"]
+        entries = origin.get("entries")
+        if (
+            isinstance(entries, int)
+            and 0 < entries <= self._limits.rows
+            and len(payload) <= self._limits.bytes
+        ):
+            # Counted by the receiver, which passes on nothing but entries: no look at each of them here.
+            self._take(source, received_at, payload, entries)
+            return
         found = framing(payload)
         for part, rows in _pieces(payload, found, self._limits):
-            batch = self._batch(source, received_at, rows, len(part))
-            batch.parts.append(part)
-            batch.size += len(part)
-            batch.rows += rows
-            batch.received_at = received_at
+            self._take(source, received_at, part, rows)
         if found.end < len(payload):
             cause = (
                 f"after {len(found.entries)} entries, at byte {found.end} of {len(payload)}: {found.cause}"
             )
             self._keep(number, origin, cause, payload[found.end :])
+
+    def _take(self, source: Source, received_at: int, part: bytes, rows: int) -> None:
+        batch = self._batch(source, received_at, rows, len(part))
+        batch.parts.append(part)
+        batch.size += len(part)
+        batch.rows += rows
+        batch.received_at = received_at
 
     def _batch(self, source: Source, received_at: int, rows: int, size: int) -> _Open:
         batch = self._open.get(source)
@@ -229,8 +247,17 @@ class _Planner:
         self.unparsed.append(Unparsed(id_, _source(origin), received_at, cause, payload))
 
 
+def batch_of(id_: str, source: Source, received_at: int, parts: Iterable[bytes], rows: int) -> Batch:
+    """A batch of these entries."""
+    kept = tuple(parts)
+    digest = hashlib.sha256()
+    for part in kept:
+        digest.update(part)
+    return Batch(id_, source, received_at, kept, rows, sum(map(len, kept)), digest.hexdigest())
+
+
 def plan(segment: str, items: Iterable[Record | Torn], limits: Limits = Limits()) -> Plan:
-    """The work that the items of the segment named `segment` ask for."""
+    """The work that items of the segment named `segment`, and of those planned with it, ask for."""
     planner = _Planner(segment, limits)
     for number, item in enumerate(items):
         planner.add(number, item)
@@ -254,7 +281,7 @@ def _fits(those: list[Batch], batch: Batch, limits: Limits) -> bool:
     return (
         sum(_about_bytes(each) for each in those) + _about_bytes(batch) <= limits.about_bytes
         and sum(each.rows for each in those) + batch.rows <= limits.rows
-        and sum(len(each.payload) for each in those) + len(batch.payload) <= limits.bytes
+        and sum(each.size for each in those) + batch.size <= limits.bytes
     )
 
 
@@ -266,9 +293,30 @@ def _about_bytes(batch: Batch) -> int:
 def without(batch: Batch, gone: Iterable[range]) -> Batch:
     """The batch without the entries of these numbers; its id stays."""
     left_out = {number for numbers in gone for number in numbers}
-    spans = framing(batch.payload).entries
-    kept = [batch.payload[start:end] for number, (start, end) in enumerate(spans) if number not in left_out]
-    return Batch(batch.id, batch.source, batch.received_at, b"".join(kept), len(kept))
+    payload = batch.payload
+    spans = framing(payload).entries
+    kept = [payload[start:end] for number, (start, end) in enumerate(spans) if number not in left_out]
+    return batch_of(batch.id, batch.source, batch.received_at, kept, len(kept))
+
+
+def missing(batch: Batch, stored: Iterable[int]) -> tuple[Batch, ...]:
+    """What of the batch is not among the stored numbers: pieces of neighbouring entries, each with the
+    number of its first.
+    """
+    payload = batch.payload
+    spans = framing(payload).entries
+    there = set(stored)
+    pieces: list[Batch] = []
+    first = None
+    for number in range(batch.rows + 1):
+        if number < batch.rows and number not in there:
+            first = number if first is None else first
+        elif first is not None:
+            part = payload[spans[first][0] : spans[number - 1][1]]
+            piece = batch_of(batch.id, batch.source, batch.received_at, [part], number - first)
+            pieces.append(replace(piece, first=first))
+            first = None
+    return tuple(pieces)
 
 
 def _pieces(payload: bytes, found: Framing, limits: Limits) -> Iterator[tuple[bytes, int]]:

@@ -61,17 +61,20 @@ def totals(client: Client) -> Totals:
     return Totals(int(stored), int(batches), int(unparsed), int(decisions))
 
 
-def batches_stored(client: Client, rows: Mapping[Batch, int]) -> list[Batch]:
-    """Book batches, of one kind, that are stored with so many rows; gives those not booked before."""
-    known = _booked(client, list(rows))
+def batches_stored(client: Client, rows: Mapping[Batch, int], *, tried: bool = True) -> list[Batch]:
+    """Book batches, of one kind, that are stored with so many rows; gives those not booked before.
+
+    `tried`: whether they may be booked already.
+    """
+    known = _booked(client, list(rows)) if tried else set()
     new = [batch for batch in rows if batch.id not in known]
     if not new:
         return []
     parameters = {
         **check.of_batches(new),
         "kind": new[0].source.kind,
-        "bytes": [len(batch.payload) for batch in new],
-        "sha256": [hashlib.sha256(batch.payload).hexdigest() for batch in new],
+        "bytes": [batch.size for batch in new],
+        "sha256": [batch.sha256 for batch in new],
         "rows": [rows[batch] for batch in new],
     }
     client.command(

@@ -2,11 +2,13 @@
 
 Invariants; the tests carry their names:
 
-1. Nothing is inserted without a look: what is there already is not sent again.
+1. Nothing that may have been sent before is inserted without a look: what is there already is not sent
+   again, and there is no look before the query that may still bring it has ended.
 2. A batch is done when ClickHouse shows all its rows, numbered from 0 without gap or repeat, less the
    entries that are in quarantine and booked there.
 3. An entry that cannot be stored stops no other: it goes to quarantine first, then the rest is stored.
-4. Whatever does not add up is left as it is, and raises StuckError: its segment stays.
+4. A batch that is there in part gets what is missing, with the numbers that it has, and nothing else.
+5. Whatever else does not add up is left as it is, and raises StuckError: its segment stays.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from ledger import check, counters, insert, poison, quarantine, register
 from ledger.errors import Kind, StuckError, explained, kind_of
 from ledger.framing import framing
-from ledger.plan import Batch, Load, Policy, Unparsed, without
+from ledger.plan import Batch, Load, Policy, Unparsed, batch_of, loads, missing, without
+from ledger.target import ENTRY_KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
 # An entry without any field: what can be stored if anything can.
 _EMPTY_ENTRY = b"\x0a\x00"
 
+# How long an INSERT that was begun may go on before it is ended.
+_SETTLE_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -40,6 +47,8 @@ class Done:
     rows: int
     batches: int
     entries_kept: int
+    # Rows sent again because a batch was stored in part.
+    repaired: int = 0
 
 
 class Store:
@@ -47,7 +56,10 @@ class Store:
     nothing is lost, try again.
     """
 
-    def __init__(self, client: Client, quarantine_directory: Path) -> None:
+    def __init__(
+        self, client: Client, quarantine_directory: Path, settle_seconds: float = _SETTLE_SECONDS
+    ) -> None:
+        self._settle_seconds = settle_seconds
         self._client = client
         self._quarantine = quarantine_directory
         # Inserts that were answered as done and left nothing, by token: it is used up.
@@ -69,19 +81,41 @@ class Store:
         """Store one reading of an Envoy's counters."""
         counters.store(self._client, read)
 
-    def load(self, load: Load) -> Done:
-        """Store the batches. Raises StuckError too, when the others are booked, and OSError."""
-        kept = 0
-        stored = check.look(self._client, load.batches)
+    def rows_of(self, ids: Sequence[str]) -> int:
+        """Rows that are stored, or still on their way, under these ids of batches."""
+        check.settle(self._client, ids, self._settle_seconds)
+        return check.rows_of(self._client, ids)
+
+    def load(self, load: Load, *, tried: bool = True) -> Done:
+        """Store the batches. Raises StuckError too, when the others are booked, and OSError.
+
+        `tried`: whether something of them may be there already, or on its way.
+        """
+        stored = {batch.id: check.Stored() for batch in load.batches}
+        if tried:
+            check.settle(self._client, [batch.id for batch in load.batches], self._settle_seconds)
+            stored = check.look(self._client, load.batches)
         absent = tuple(batch for batch in load.batches if stored[batch.id].rows == 0)
-        if absent:
-            kept = self._send(Load(absent))
-            stored |= check.look(self._client, absent)
+        kept = self._send(Load(absent)) if absent else 0
+        repaired = sum(self._repair(batch, stored[batch.id]) for batch in load.batches)
+        if absent or repaired:
+            stored = check.look(self._client, load.batches)
         rows = {batch: self._rows_due(batch, stored[batch.id]) for batch in load.batches}
         whole = {batch: due for batch, due in rows.items() if due and stored[batch.id].exactly(due)}
-        new = register.batches_stored(self._client, whole) if whole else []
+        new = register.batches_stored(self._client, whole, tried=tried) if whole else []
         self._refuse_odd(Load(absent) if absent else load, rows, stored)
-        return Done(sum(rows[batch] for batch in new), len(new), kept)
+        return Done(sum(rows[batch] for batch in new), len(new), kept, repaired)
+
+    def _repair(self, batch: Batch, stored: check.Stored) -> int:
+        """Send what is missing of a batch that is there in part; the count of rows."""
+        part = 0 < stored.rows == stored.numbers < batch.rows and stored.greatest < batch.rows
+        # Entries in quarantine have left no numbers behind, so that nobody can tell which are missing.
+        if not part or batch.source.kind not in ENTRY_KINDS or register.entries_kept(self._client, batch):
+            return 0
+        pieces = missing(batch, check.numbers(self._client, batch))
+        for load in loads(pieces):
+            self._insert(load)
+        return sum(piece.rows for piece in pieces)
 
     def _rows_due(self, batch: Batch, stored: check.Stored) -> int:
         """The rows that must be there: all, less what is in quarantine."""
@@ -136,15 +170,16 @@ class Store:
         return not self._fault(load.batches[0], _EMPTY_ENTRY, 1)
 
     def _culprits(self, batch: Batch) -> tuple[poison.Culprit, ...]:
-        spans = framing(batch.payload).entries
+        payload = batch.payload
+        spans = framing(payload).entries
 
         def fault(numbers: range) -> str:
-            return self._fault(batch, _slice(batch.payload, spans, numbers), len(numbers))
+            return self._fault(batch, _slice(payload, spans, numbers), len(numbers))
 
         return poison.culprits(batch.rows, fault)
 
     def _fault(self, batch: Batch, payload: bytes, rows: int) -> str:
-        tried = Batch(batch.id, batch.source, batch.received_at, payload, rows)
+        tried = batch_of(batch.id, batch.source, batch.received_at, [payload], rows)
         try:
             insert.attempt(self._client, Load((tried,)))
         except ClickHouseError as error:

@@ -1,44 +1,49 @@
 """The loop: sealed segments, oldest first, into ClickHouse; a segment is deleted when all of it is booked.
 
-It retries for ever. What it cannot reach it waits for; what does not add up stays in the spool and is
-looked at again later, while the other segments go on. Single-threaded.
+Segments are planned together, as many as wait and a load can hold; each such job is frozen in the spool's
+manifest before its first try. Jobs run on a few threads, so that ClickHouse reads one while another is
+checked. It retries for ever: what it cannot reach it waits for; what does not add up stays in the spool
+and is looked at again later, while the other segments go on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import queue
 import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from ledger import status as status_file
+from ledger.backlog import Backlog
 from ledger.errors import StuckError, explained, kind_of
+from ledger.job import Around, Job, StoppedError, work
+from ledger.manifest import Manifest
 from ledger.migrate import MigrationError, migrate
-from ledger.plan import Torn, loads, plan
+from ledger.plan import Limits
 from ledger.retry import Backoff
 from ledger.store import Store
 from ledger.target import ENTRY_KINDS
-from spool import Damage, SpoolError, sealed_segments
+from spool import SpoolError, delete, sealed_segments
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
     from structlog.stdlib import BoundLogger
 
-    from ledger.plan import Plan
+    from ledger.job import Progress
     from ledger.status import Status
-    from spool import Record, Segment
 
 _HEARTBEAT_SECONDS = 1.0
-
-
-class _StoppedError(Exception):
-    """Asked to stop between two loads: the segment stays, and what is stored of it will be found."""
+# Jobs at once: one is read by ClickHouse while the other is checked and booked.
+_IN_FLIGHT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,20 @@ class Places:
     status: Path
 
 
+@dataclass(slots=True)
+class _Spool:
+    """One directory: what waits in it, and what of it is somebody's job."""
+
+    manifest: Manifest
+    backlog: Backlog
+    taken: set[str]
+
+
 class Writer:
-    """One writer. `connect` gives a new client, and raises OSError or clickhouse_connect's errors."""
+    """One writer. `connect` gives a new client, and raises OSError or clickhouse_connect's errors.
+
+    `hold_seconds`: how long a segment stays after all of it was seen in ClickHouse, to be looked for again.
+    """
 
     def __init__(
         self,
@@ -62,6 +79,8 @@ class Writer:
         *,
         poll_seconds: float,
         retry_max_seconds: float,
+        hold_seconds: float = 0.0,
+        limits: Limits | None = None,
     ) -> None:
         self._places = places
         self._connect = connect
@@ -69,50 +88,154 @@ class Writer:
         self._log = log
         self._poll_seconds = poll_seconds
         self._retry_max_seconds = retry_max_seconds
+        self._hold_seconds = hold_seconds
+        self._limits = limits or Limits()
         self._backoff = Backoff(retry_max_seconds)
         self._client: Client | None = None
         self._store: Store | None = None
         self._status = status_file.read(places.status)
         self._trouble = ""
         self._met = False
-        # Segments that do not add up, and when (monotonic seconds) to look at each again.
-        self._stuck: dict[str, float] = {}
+        self._spools: dict[Path, _Spool] = {}
+        self._running: dict[Future[None], Job] = {}
+        # Jobs to be done again, and when (monotonic seconds): failed ones, held ones, stuck ones.
+        self._again: list[tuple[float, Job]] = []
+        # Why a job is stuck, by its name; and why a spool cannot be read.
+        self._stuck: dict[str, str] = {}
+        self._progress: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+        self._around = Around(self._progress.put, stop, self._limits)
 
     def run(self) -> None:
-        """Work until asked to stop; the insert in flight is finished.
+        """Work until asked to stop; what is in flight is finished.
 
         Raises MigrationError when the database that is met first has another schema: waiting heals nothing.
         """
         self._report(self._status)
-        while not self._stop.is_set():
-            try:
-                idle = self._round()
-            except _StoppedError:
-                break
-            except MigrationError as error:
-                self._down(error)
-                if not self._met:
-                    raise
-                self._stop.wait(self._backoff.failed())
-            except (ClickHouseError, OSError, SpoolError) as error:
-                self._down(error)
-                self._stop.wait(self._backoff.failed())
-            else:
-                self._backoff.succeeded()
-                if idle:
-                    self._stop.wait(self._poll_seconds)
+        with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="job") as threads:
+            while not self._stop.is_set():
+                try:
+                    idle = self._round(threads)
+                except (ClickHouseError, MigrationError, OSError, SpoolError) as error:
+                    self._finish_running()
+                    self._down(error)
+                    if isinstance(error, MigrationError) and not self._met:
+                        raise
+                    self._stop.wait(self._backoff.failed())
+                else:
+                    if idle:
+                        self._stop.wait(self._poll_seconds)
+            self._finish_running()
         self._disconnect()
         self._report(replace(self._status, clickhouse="down"))
 
-    def _round(self) -> bool:
-        """Store what is sealed; True when there was nothing."""
+    def _round(self, threads: ThreadPoolExecutor) -> bool:
+        """Begin what can be begun, take what has ended; True when there was nothing to do."""
         store = self._connected()
-        segments = [segment for segment in self._segments() if self._due(segment)]
-        for segment in segments:
-            self._drain(store, segment)
-        if not segments and time.time() - self._status.updated_at > _HEARTBEAT_SECONDS:
+        while len(self._running) < _IN_FLIGHT and (job := self._next()):
+            self._running[threads.submit(self._work, store, job)] = job
+        if time.time() - self._status.updated_at > _HEARTBEAT_SECONDS:
             self._report(self._status)
-        return not segments
+        if not self._running:
+            return True
+        done, _ = wait(self._running, self._poll_seconds, return_when=FIRST_COMPLETED)
+        self._told()
+        for future in done:
+            self._ended(self._running.pop(future), future)
+        return False
+
+    def _work(self, store: Store, job: Job) -> None:
+        work(store, self._spool(job.directory).manifest, job, self._around)
+
+    def _ended(self, job: Job, future: Future[None]) -> None:
+        """Delete the segments of a job that is done; remember one that is not. Raises what is the whole
+        writer's trouble.
+        """
+        error = future.exception()
+        now = time.monotonic()
+        if error is None and self._hold_seconds and not job.held:
+            job.held = job.tried = True
+            self._again.append((now + self._hold_seconds, job))
+        elif error is None:
+            self._spool(job.directory).manifest.done(job.name)
+            self._forget(job)
+            self._backoff.succeeded()
+        elif isinstance(error, StoppedError):
+            return
+        elif isinstance(error, ClickHouseError | OSError):
+            job.tried = True
+            self._again.append((now, job))
+            raise error
+        else:
+            job.tried = True
+            known = isinstance(error, StuckError | SpoolError)
+            self._hold(job, str(error) if known else f"{type(error).__name__}: {error}")
+
+    def _forget(self, job: Job) -> None:
+        delete(job.segments)
+        self._spool(job.directory).taken -= {each.name for each in job.segments}
+        if self._stuck.pop(job.name, None) is not None:
+            self._log.info("segments that were held are stored", segments=[s.name for s in job.segments])
+            if not self._stuck:
+                self._report(replace(self._status, last_error=None))
+
+    def _finish_running(self) -> None:
+        """Wait for what is in flight; its errors are kept for the next try."""
+        for future, job in list(self._running.items()):
+            with contextlib.suppress(ClickHouseError, OSError, SpoolError):
+                wait([future])
+                self._ended(job, future)
+            del self._running[future]
+        self._told()
+
+    def _next(self) -> Job | None:
+        """What to do next: what was begun before anything new."""
+        now = time.monotonic()
+        for number, (due, job) in enumerate(self._again):
+            if due <= now:
+                del self._again[number]
+                return job
+        for directory in self._directories():
+            try:
+                spool = self._spool(directory)
+                segments = spool.backlog.take(self._limits.bytes, spool.taken)
+            except StuckError as error:
+                self._refused(directory, str(error))
+                continue
+            if segments:
+                spool.taken.update(segment.name for segment in segments)
+                return Job(directory, segments)
+            if self._again and any(due <= now for due, _ in self._again):
+                return self._next()
+        return None
+
+    def _directories(self) -> Iterator[Path]:
+        """The spools: each directory that was named, and those in it, where a service has one a worker."""
+        for named in self._places.spools:
+            yield named
+            with contextlib.suppress(OSError):
+                yield from sorted(below for below in named.iterdir() if below.is_dir())
+
+    def _spool(self, directory: Path) -> _Spool:
+        """The spool; the first time with what its manifest says was begun. Raises StuckError, OSError."""
+        known = self._spools.get(directory)
+        if known is None:
+            manifest = Manifest(directory)
+            known = self._spools[directory] = _Spool(manifest, Backlog(directory), set())
+            there = {segment.name: segment for segment in sealed_segments(directory)}
+            for plan in (*manifest.open, *manifest.finished):
+                segments = tuple(there[name] for name in plan.segments if name in there)
+                if not segments:
+                    continue
+                known.taken.update(plan.segments)
+                if plan in manifest.finished and len(segments) < len(plan.segments):
+                    # A crash came in the midst of the deletion.
+                    delete(segments)
+                elif len(segments) == len(plan.segments):
+                    self._again.append((0.0, Job(directory, segments, plan=plan, tried=True)))
+                else:
+                    gone = sorted(set(plan.segments) - there.keys())
+                    self._refused(directory, f"segments {gone} are gone, and {plan.name} was not finished")
+        return known
 
     def _connected(self) -> Store:
         if self._store is None:
@@ -126,67 +249,47 @@ class Writer:
             self._up(self._status.with_totals(self._store.totals()))
         return self._store
 
-    def _segments(self) -> list[Segment]:
-        found = [segment for spool in self._spools() for segment in sealed_segments(spool)]
-        return sorted(found, key=lambda segment: segment.name)
+    def _told(self) -> None:
+        """Take what the jobs have to tell."""
+        while not self._progress.empty():
+            said = self._progress.get()
+            stored = {"stored" if said.kind in ENTRY_KINDS else "decisions": said.rows}
+            if said.rows or said.batches:
+                self._report(self._status.adding(**stored, batches=said.batches))
+            if said.policy:
+                self._log.info("policy stored", policy_version=said.policy)
+            if said.repaired:
+                self._log.warning(
+                    "a batch was stored in part; what was missing is sent again",
+                    rows=said.repaired,
+                    job=said.job,
+                )
+            if said.kept:
+                self._log.warning(
+                    "entries that cannot be read are in quarantine", entries=said.kept, cause=said.cause
+                )
+                self._report(self._status.adding(unparsed=said.kept))
 
-    def _spools(self) -> Iterator[Path]:
-        """The spools: each directory that was named, and those in it, where a service has one a worker."""
-        for named in self._places.spools:
-            yield named
-            with contextlib.suppress(OSError):
-                yield from sorted(below for below in named.iterdir() if below.is_dir())
-
-    def _due(self, segment: Segment) -> bool:
-        return self._stuck.get(segment.name, 0.0) <= time.monotonic()
-
-    def _drain(self, store: Store, segment: Segment) -> None:
-        try:
-            self._store_all(store, plan(segment.name, _items(segment)))
-        except (ClickHouseError, OSError, _StoppedError):
-            raise
-        except Exception as error:  # noqa: BLE001 - one segment, whatever it meets, must not stop the others
-            known = isinstance(error, StuckError | SpoolError)
-            self._hold(segment, str(error) if known else f"{type(error).__name__}: {error}")
-            return
-        segment.delete()
-        if self._stuck.pop(segment.name, None) is not None:
-            self._log.info("a segment that was held is stored", segment=segment.name)
-            if not self._stuck:
-                self._report(replace(self._status, last_error=None))
-
-    def _store_all(self, store: Store, work: Plan) -> None:
-        for policy in work.policies:
-            if store.policy(policy):
-                self._log.info("policy stored", policy_version=policy.version)
-        for read in work.counters:
-            store.counters(read)
-        for unparsed in work.unparsed:
-            self._kept(store.unparsed(unparsed), unparsed.cause)
-        for load in loads(work.batches):
-            if self._stop.is_set():
-                raise _StoppedError
-            done = store.load(load)
-            stored = {"stored" if load.kind in ENTRY_KINDS else "decisions": done.rows}
-            self._report(self._status.adding(**stored, batches=done.batches))
-            self._kept(done.entries_kept, f"see audit.unparsed, batch {load.batches[0].id} and on")
-
-    def _kept(self, entries: int, cause: str) -> None:
-        if entries:
-            self._log.warning("entries that cannot be read are in quarantine", entries=entries, cause=cause)
-            self._report(self._status.adding(unparsed=entries))
-
-    def _hold(self, segment: Segment, why: str) -> None:
-        if segment.name not in self._stuck:
-            self._log.error("a segment is held in the spool", segment=segment.name, why=why)
-        self._stuck[segment.name] = time.monotonic() + self._retry_max_seconds
+    def _hold(self, job: Job, why: str) -> None:
+        if job.name not in self._stuck:
+            names = [segment.name for segment in job.segments]
+            self._log.error("segments are held in the spool", segments=names, why=why)
+        self._stuck[job.name] = why
+        self._again.append((time.monotonic() + self._retry_max_seconds, job))
         self._report(replace(self._status, last_error=why))
+
+    def _refused(self, directory: Path, why: str) -> None:
+        if self._stuck.get(str(directory)) != why:
+            self._log.error("a spool is held", spool=str(directory), why=why)
+            self._stuck[str(directory)] = why
+            self._report(replace(self._status, last_error=why))
 
     def _up(self, status: Status) -> None:
         if self._trouble or self._status.clickhouse == "down":
             self._log.info("ClickHouse is up", stored_total=status.stored_total)
         self._trouble = ""
-        self._report(replace(status, clickhouse="up", last_error=None))
+        last_error = next(iter(self._stuck.values()), None)
+        self._report(replace(status, clickhouse="up", last_error=last_error))
 
     def _down(self, error: Exception) -> None:
         """Say so once, not at every try."""
@@ -210,12 +313,3 @@ class Writer:
         except OSError as error:
             # A report is not worth an end: it is written again with the next change or heartbeat.
             self._log.warning("the status cannot be written", path=str(self._places.status), error=str(error))
-
-
-def _items(segment: Segment) -> Iterator[Record | Torn]:
-    for item in segment.salvage():
-        if isinstance(item, Damage):
-            torn = segment.read()[item.offset : item.offset + item.length]
-            yield Torn(f"{segment.path.name}: offset {item.offset}: {item.cause}", torn)
-        else:
-            yield item

@@ -20,9 +20,10 @@ Records are opaque: `origin` says where a record comes from, `payload` is its co
 """
 
 from spool.appender import Appender
+from spool.disk import sync_directory
 from spool.errors import SpoolError, SpoolFull
 from spool.format import Damage, Record
-from spool.segment import Segment, Usage, sealed_segments, usage
+from spool.segment import Segment, Usage, delete, sealed_segments, usage
 from spool.writer import Recovered
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "SpoolError",
     "SpoolFull",
     "Usage",
+    "delete",
     "sealed_segments",
+    "sync_directory",
     "usage",
 ]

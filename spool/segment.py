@@ -12,7 +12,7 @@ from spool import format as wire
 from spool.errors import SpoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SEALED = ".seg"
@@ -76,13 +76,32 @@ class Segment:
         except OSError as error:
             raise SpoolError(f"{self.path}: cannot be read: {error.strerror or error}") from error
 
+    def size(self) -> int:
+        """Bytes of the file; 0 when it is gone. Raises SpoolError."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise SpoolError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+
     def delete(self) -> None:
         """Gone for good, also after the loss of power; nothing happens if it is gone. Raises SpoolError."""
+        delete((self,))
+
+
+def delete(segments: Sequence[Segment]) -> None:
+    """The segments of one spool are gone for good, with one fsync for all. Raises SpoolError."""
+    for segment in segments:
         try:
-            self.path.unlink(missing_ok=True)
-            disk.sync_directory(self.path.parent)
+            segment.path.unlink(missing_ok=True)
         except OSError as error:
-            raise SpoolError(f"{self.path}: cannot be deleted: {error.strerror or error}") from error
+            raise SpoolError(f"{segment.path}: cannot be deleted: {error.strerror or error}") from error
+    for directory in {segment.path.parent for segment in segments}:
+        try:
+            disk.sync_directory(directory)
+        except OSError as error:
+            raise SpoolError(f"{directory}: cannot be made durable: {error.strerror or error}") from error
 
 
 def created_ns(name: str) -> int:

@@ -37,7 +37,8 @@ async def test_an_answered_stream_is_on_disk_whatever_happens_next(alslog: AlsLo
     assert await alslog.send([first, message(["/c"]), message(["/d", "/e"])]) == b""
     assert alslog.metric("gateledger_als_entries_total") == 5
     assert kept_on_disk(alslog) == ["/a", "/b", "/c", "/d", "/e"]
-    assert alslog.origins() == [{"kind": "http", "log_name": "log", "node": "envoy-1"}] * 3
+    about = {"kind": "http", "log_name": "log", "node": "envoy-1"}
+    assert alslog.origins() == [{**about, "entries": entries} for entries in (2, 1, 2)]
 
 
 async def test_a_stream_without_messages_and_one_without_entries_are_answered(alslog: AlsLogProcess) -> None:

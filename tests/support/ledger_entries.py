@@ -9,6 +9,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from ledger import plan
 from ledger.plan import Batch, Source
 from protos.gen import accesslog_pb2 as accesslog
 from protos.gen import als_pb2 as als
@@ -32,11 +33,11 @@ def paths(*paths: str) -> bytes:
 
 def batch_of(*entries: Any, id_: str = "", node: str = "node-1", received_at: int = 0) -> Batch:
     """One batch of the entries, which are all of one type."""
-    return Batch(
+    return plan.batch_of(
         id_ or f"{time.time_ns():020}-{next(NUMBERS):016x}.0",
         Source(TYPES[type(entries[0])][0], node, "edge"),
         received_at or time.time_ns(),
-        payload_of(*entries),
+        [payload_of(*entries)],
         len(entries),
     )
 

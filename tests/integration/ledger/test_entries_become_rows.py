@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from google.protobuf import text_format
 from ledger_entries import batch_of, select
 
 from ledger.plan import Load
+from ledger.plan import batch_of as batch_of_bytes
 from protos.gen import accesslog_pb2 as accesslog
 
 Rows = Callable[..., list[dict[str, Any]]]
@@ -365,7 +365,7 @@ def test_bytes_that_are_no_text_are_made_readable(store: Any, client: Any) -> No
     batch = batch_of(entry)
     # protobuf's own writer refuses such a string; a client and Envoy may not.
     raw = batch.payload.replace(b"zz", b"\xff\xfe").replace(b"yy", b"\xc3\x28")
-    store.load(Load((replace(batch, payload=raw),)))
+    store.load(Load((batch_of_bytes(batch.id, batch.source, batch.received_at, [raw], batch.rows),)))
 
     (row,) = select(client, f"SELECT * FROM audit.access_log WHERE batch = '{batch.id}'")
 

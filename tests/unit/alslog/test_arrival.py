@@ -28,7 +28,7 @@ def test_an_http_message_becomes_its_entries_with_their_origin() -> None:
     assert arrival
     assert arrival.entries == 2
     assert arrival.origin == (
-        b'{"kind":"http","log_name":"edge","node":"envoy-1","received_at":1750000000123456789}'
+        b'{"entries":2,"kind":"http","log_name":"edge","node":"envoy-1","received_at":1750000000123456789}'
     )
     assert arrival.payload == split(raw).entries
 
@@ -41,6 +41,7 @@ def test_a_tcp_message_is_of_kind_tcp() -> None:
 
 def test_a_later_message_keeps_the_streams_identity() -> None:
     assert origin_of(message(["/a"])) | {"received_at": 0} == {
+        "entries": 1,
         "kind": "http",
         "log_name": "edge",
         "node": "envoy-1",

@@ -1,10 +1,10 @@
 import json
 
 from ledger.insert import body, settings
-from ledger.plan import Batch, Load, Source
+from ledger.plan import Load, Source, batch_of
 
-BATCH = Batch("seg.0", Source("tcp", 'n"\\é', "l"), 1_767_323_045_123_456_789, b"\x0a\x00" * 200, 200)
-OTHER = Batch("seg.1", Source("tcp", "m", "l"), 1_767_323_045_999_999_999, b"\x0a\x00" * 5, 5)
+BATCH = batch_of("seg.0", Source("tcp", 'n"\\é', "l"), 1_767_323_045_123_456_789, [b"\x0a\x00" * 200], 200)
+OTHER = batch_of("seg.1", Source("tcp", "m", "l"), 1_767_323_045_999_999_999, [b"\x0a\x00" * 5], 5)
 LOAD = Load((BATCH, OTHER))
 
 
@@ -59,4 +59,4 @@ def test_the_schema_names_the_type_of_the_entries_and_has_no_comments() -> None:
 
 
 def test_the_body_is_one_message_behind_its_length() -> None:
-    assert b"\x9a\x03" + BATCH.payload + OTHER.payload == body(LOAD)
+    assert b"\x9a\x03" + BATCH.payload + OTHER.payload == b"".join(body(LOAD))
