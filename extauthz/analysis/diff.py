@@ -121,7 +121,8 @@ class _Diff:
         if not self._same_effects:
             return True
         old = [self._kinds[id(box)] for box in boxes if not self._is_new(box)]
-        return old != [self._kinds[id(box)] for box in boxes if self._is_new(box)]
+        new = [self._kinds[id(box)] for box in boxes if self._is_new(box)]
+        return old != new if self.asked.sides[0].effects.ordered else set(old) != set(new)
 
     def _compare(self, leaf: Leaf) -> None:
         boxes = [[box for box in leaf.boxes if self._is_new(box) is which] for which in (False, True)]
