@@ -34,5 +34,5 @@ def _release_tree(root: Any) -> None:
         for container in left.pop().containers:
             while container:
                 child = container.popitem()[1]
-                if not isinstance(child, tuple):
+                if not isinstance(child, tuple | list):
                     left.append(child)

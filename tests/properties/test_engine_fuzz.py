@@ -42,7 +42,7 @@ def same(ours: tuple[object, ...], theirs: tuple[object, ...], effect: str) -> b
 
 @pytest.fixture(autouse=True)
 def quiet() -> None:
-    """pycasbin logs each request."""
+    """Pycasbin logs each request."""
     logging.getLogger("casbin").setLevel(logging.CRITICAL)
 
 
@@ -61,7 +61,15 @@ def test_answers_rules_and_failures_are_pycasbins(part: int) -> None:
             ours = of_ours(engine, values, roles)
             asked[ours[0]] += 1
 
-            assert same(ours, theirs, made.effect), (seed, values, roles, ours, theirs, made.model, made.policy)
+            assert same(ours, theirs, made.effect), (
+                seed,
+                values,
+                roles,
+                ours,
+                theirs,
+                made.model,
+                made.policy,
+            )
     assert asked[True] > 100 < asked[False], asked
     assert sum(asked.values()) >= 20_000 // PARTS, asked
 

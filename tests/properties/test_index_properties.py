@@ -36,8 +36,8 @@ def tried(engine: Engine, *values: str, held: tuple[str, ...], wide: bool = Fals
     """How many rules the index leaves to be tried."""
     assert engine.decide is not None
     node = engine.decide.__globals__["wide0" if wide else "index0"]
-    found: list[int] = []
-    if isinstance(node, tuple):
+    found: list[tuple[object, ...]] = []
+    if isinstance(node, tuple | list):
         return len(node)
     node.collect((held, *values[1:]), found)
     return len(found)
@@ -135,7 +135,17 @@ def test_a_long_path_is_an_ordinary_path() -> None:
 
 
 PATHS = {
-    "keyMatch2(r.obj, p.obj)": ["/{a}/:id", "/:id/{a}", "/{a}/{b}", "/{a}/*", "/*/{b}", "/{a}.v1/{b}", "/{a}*", "*", "/*"],
+    "keyMatch2(r.obj, p.obj)": [
+        "/{a}/:id",
+        "/:id/{a}",
+        "/{a}/{b}",
+        "/{a}/*",
+        "/*/{b}",
+        "/{a}.v1/{b}",
+        "/{a}*",
+        "*",
+        "/*",
+    ],
     "keyMatch(r.obj, p.obj)": ["/{a}/*", "/{a}/{b}", "*", "/{a}*", "/{a}/x{b}*"],
     "keyMatch3(r.obj, p.obj)": ["/{a}/{{id}}", "/{{id}}/{a}", "/{a}/{b}", "/{a}/*"],
     "keyMatch4(r.obj, p.obj)": ["/{a}/{{id}}", "/{{id}}/{a}", "/{{id}}/{{id}}", "/{a}/*"],
@@ -169,7 +179,8 @@ def test_the_index_of_hundreds_of_rules_answers_as_trying_them_all_does(path: st
             values = (
                 chance.choice(["user0", f"user{chance.randrange(40)}", "root"]),
                 chance.choice(["s", "s1", "t"]),
-                f"/t{chance.randrange(14)}" + chance.choice(["", f"/{chance.randrange(14)}", "/a/b", "/1\n", ".v1/3"]),
+                f"/t{chance.randrange(14)}"
+                + chance.choice(["", f"/{chance.randrange(14)}", "/a/b", "/1\n", ".v1/3"]),
                 chance.choice(["GET", "POST"]),
             )
             roles = tuple(f"role:{chance.randrange(22)}" for _ in range(chance.choice([0, 0, 1, 3])))
