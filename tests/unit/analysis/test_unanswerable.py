@@ -14,6 +14,7 @@ from extauthz.analysis.domain import domain_of
 from extauthz.analysis.unanswerable import Unanswerable
 from extauthz.analysis.what_can import what_can
 from extauthz.analysis.who_can import who_can
+from extauthz.analysis.witness import confirm, confirm_rule
 from extauthz.engine import Engine
 
 HTTP = ("subject", "resource", "action")
@@ -179,3 +180,28 @@ def test_addresses_are_told_apart_by_networks() -> None:
 
     assert ("alice", "10.0.0.0") == taken.witness
     assert taken.old.allowed
+
+
+def test_what_is_matched_as_an_address_is_one_in_every_example() -> None:
+    def of(rows: str) -> Engine:
+        model = model_text(
+            request="sub, ip",
+            policy="sub, ip, eft",
+            matcher="r.sub == p.sub && (p.ip == '*' || ipMatch(r.ip, p.ip))",
+        )
+        return Engine.from_source(source(rows, model))
+
+    (change,) = diff(
+        of("p, alice, 10.0.0.0/8, allow\n"), of("p, alice, 10.0.0.0/8, allow\np, bob, ::/0, allow\n"), ()
+    )
+
+    assert ("bob", "::") == change.witness
+
+
+def test_an_analysis_that_the_engine_disagrees_with_says_nothing() -> None:
+    asked = engine("p, alice, /a, GET, allow\n", "g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act")
+
+    with pytest.raises(Unanswerable, match="the engine disagrees about bob /a GET"):
+        confirm(asked, ("bob", "/a", "GET"), (), allowed=True)
+    with pytest.raises(Unanswerable, match="by another rule"):
+        confirm_rule(asked, ("alice", "/a", "GET"), (), None, allowed=True)
