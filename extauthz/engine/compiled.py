@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from extauthz.engine import reference
 from extauthz.engine.compiled_expression import Expression
-from extauthz.engine.drain import drain
 from extauthz.engine.heads import indexed_value
 from extauthz.engine.held import WIDE
 from extauthz.engine.index_build import Builder, dimensions_of
 from extauthz.engine.matcher import PATTERNS, Scope
+from extauthz.engine.memory import drain
 from extauthz.engine.patterns import COMPILERS, Tests
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from extauthz.engine import http_lint, reference
 from extauthz.engine.compiled import NotCompiled, compiled
-from extauthz.engine.drain import drain
 from extauthz.engine.finding import Finding, PolicyError, Report, errors
 from extauthz.engine.lint import checked
 from extauthz.engine.matcher import Matcher, analyse
+from extauthz.engine.memory import drain, uncollected
 from extauthz.engine.model import Model, model_of
 from extauthz.engine.rows import table_of
 from extauthz.engine.rules import Rules, rules_in_order
@@ -157,7 +157,8 @@ def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine |
     """The engine (None when a finding is an error), and all findings about both files, in their order."""
     in_model = Report(source.model_path, [])
     in_policy = Report(source.policy_path, [])
-    engine = _load(source, request, in_model, in_policy)
+    with uncollected():
+        engine = _load(source, request, in_model, in_policy)
     lines = operator.attrgetter("line")
     found = (*sorted(in_model.findings, key=lines), *sorted(in_policy.findings, key=lines))
     return (None if errors(found) or engine is None else replace(engine, findings=found)), found

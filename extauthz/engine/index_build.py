@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from extauthz.engine.drain import drain
 from extauthz.engine.heads import anchors_of, head_of
 from extauthz.engine.index import Anchors, Heads, Networks, Values
 from extauthz.engine.matcher import PATTERNS
+from extauthz.engine.memory import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

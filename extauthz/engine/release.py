@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from extauthz.engine.drain import drain
 from extauthz.engine.held import Holder
 from extauthz.engine.index import Anchors, Heads, Networks, Values
+from extauthz.engine.memory import drain
 from extauthz.engine.patterns import Tests
 
 if TYPE_CHECKING:
