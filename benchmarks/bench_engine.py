@@ -1,18 +1,21 @@
-"""What one decision of the policy engine costs, at 100 to 100,000 rules (1,000,000: --rules 1000000), beside pycasbin.
+"""What the policy engine costs, beside pycasbin in the same process: decisions, loads, a reload, ill-shaped policies.
 
 The policy: roles with some rules each over the paths of services, users with two roles each, some roles
 that have another one. Every answer is asserted: allowed requests are made from a rule, denied ones ask
-for a method that no rule has. pycasbin answers a few of the same requests, in this process.
+for a method or a path that no rule of the subject has. pycasbin answers a few of the same requests; it
+gets all rules, but of the users only those who ask. `--rules 1000000` asks about one size alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import random
 import statistics
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import casbin
@@ -20,62 +23,61 @@ import psutil
 from casbin.persist.adapters import StringAdapter
 
 from extauthz.engine import Engine, Source
+from extauthz.pace import considerate, let_go
 
 MODEL = (Path(__file__).parents[1] / "policies" / "model.conf").read_bytes()
+ATTRIBUTES = ("subject", "service", "resource", "action")
 IMPLIED = ("role:everyone", "role:authenticated")
 SIZES = (100, 1_000, 10_000, 100_000)
 MAX_ROLES, MAX_USERS = 10_000, 100_000
 REQUESTS = 20_000
 # pycasbin needs half a second a decision at 100,000 rules.
 REFERENCE_REQUESTS = {100: 100, 1_000: 20, 10_000: 4, 100_000: 1}
+STRANGERS = 200_000
 
 Request = tuple[str, str, str, str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Policy:
     """A policy text, and requests that it allows and denies."""
 
-    rules: int
-    text: str
-    allowed: list[Request]
-    denied: list[Request]
+    rules: list[str]
+    links: list[str]
+    allowed: list[Request] = field(default_factory=list)
+    denied: list[Request] = field(default_factory=list)
+
+    @property
+    def source(self) -> Source:
+        return Source("model.conf", "policy.csv", MODEL, "\n".join((*self.rules, *self.links, "")).encode())
 
 
 def policy_of(rules: int) -> Policy:
     """A policy of that many p rows, always the same."""
     chance = random.Random(rules)
     roles, users = max(10, min(MAX_ROLES, rules // 10)), max(10, min(MAX_USERS, rules))
-    lines = ["p, role:everyone, svc0, /health, GET, allow"]
+    made = Policy(["p, role:everyone, svc0, /health, GET, allow"], [])
     of_role: dict[int, list[tuple[str, str, str]]] = {}
     for number in range(1, rules):
         role, service = number % roles, f"svc{number % 50}"
-        shape = number // roles % 4
-        path = f"/{service}/things{number}" + ("", "/:id", "/:id/parts/:part", "/*")[shape]
-        method = ("GET", "POST", "PUT", "*")[chance.randrange(4)]
+        shape = ("", "/:id", "/:id/parts/:part", "/*")[number // roles % 4]
+        path, method = f"/{service}/things{number}{shape}", ("GET", "POST", "PUT", "*")[chance.randrange(4)]
         effect = "deny" if chance.random() < 0.02 else "allow"
-        lines.append(f"p, role:r{role}, {service}, {path}, {method}, {effect}")
+        made.rules.append(f"p, role:r{role}, {service}, {path}, {method}, {effect}")
         if effect == "allow":
             of_role.setdefault(role, []).append((service, path, method))
-    lines += [f"g, role:r{role}, role:r{role // 2}" for role in range(1, roles, 7)]
-    held = []
-    for user in range(users):
-        own = chance.sample(range(roles), 2)
-        held.append(own)
-        lines += [f"g, user{user}, role:r{role}" for role in own]
-    allowed: list[Request] = []
-    denied: list[Request] = []
-    while len(allowed) < REQUESTS:
+    made.links += [f"g, role:r{role}, role:r{role // 2}" for role in range(1, roles, 7)]
+    held = [chance.sample(range(roles), 2) for _ in range(users)]
+    made.links += [f"g, user{user}, role:r{role}" for user, own in enumerate(held) for role in own]
+    while len(made.allowed) < REQUESTS:
         user = chance.randrange(users)
-        rules_held = of_role.get(held[user][chance.randrange(2)])
-        if not rules_held:
-            continue
-        service, path, method = chance.choice(rules_held)
-        path = path.replace(":id", str(chance.randrange(10**6))).replace(":part", "x").replace("*", "a/b")
-        allowed.append((f"user{user}", service, path, "GET" if method == "*" else method))
-        nearly = (path, "OPTIONS") if method != "*" else (f"/{service}/nothing", "GET")
-        denied.append((f"user{user}", service, *nearly))
-    return Policy(rules, "\n".join(lines) + "\n", allowed, denied)
+        service, path, method = chance.choice(of_role.get(held[user][chance.randrange(2)]) or [("", "", "")])
+        if path:
+            path = path.replace(":id", str(chance.randrange(10**6))).replace(":part", "x").replace("*", "a/b")
+            made.allowed.append((f"user{user}", service, path, "GET" if method == "*" else method))
+            nearly = (path, "OPTIONS") if method != "*" else (f"/{service}/nothing", "GET")
+            made.denied.append((f"user{user}", service, *nearly))
+    return made
 
 
 def measured(engine: Engine, requests: list[Request], *, right: bool) -> tuple[float, float]:
@@ -95,22 +97,145 @@ def measured(engine: Engine, requests: list[Request], *, right: bool) -> tuple[f
     return statistics.median(took) / 1000, took[len(took) * 99 // 100] / 1000
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rules", type=int, action="append")
-    for rules in parser.parse_args().rules or SIZES:
+def of_pycasbin(policy: Policy, requests: list[Request], *, right: bool) -> float:
+    """Its mean in microseconds."""
+    users = {request[0] for request in requests}
+    links = [row for row in policy.links if row.startswith("g, role:") or row.split(", ")[1] in users]
+    links += [f"g, {user}, {role}" for user in users for role in IMPLIED]
+    model = casbin.Enforcer.new_model(text=MODEL.decode())
+    enforcer = casbin.Enforcer(model, StringAdapter("\n".join((*policy.rules, *links))))
+    started = time.perf_counter()
+    answers = [enforcer.enforce(*request) for request in requests]
+    took = time.perf_counter() - started
+    assert answers == [right] * len(requests)
+    return took / len(requests) * 1e6
+
+
+def loaded(source: Source) -> tuple[Engine, str]:
+    """An engine, and what it cost in words."""
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    started, of_cpu = time.perf_counter(), time.process_time()
+    engine = Engine.from_source(source, ATTRIBUTES)
+    took, of_cpu = time.perf_counter() - started, time.process_time() - of_cpu
+    assert engine.mode == "indexed"
+    kept = (psutil.Process().memory_info().rss - before) / 2**20
+    return engine, f"{took:.2f} s ({of_cpu:.2f} s of CPU), {kept:.0f} MiB"
+
+
+def sizes(all_rules: list[int]) -> None:
+    for rules in all_rules:
         policy = policy_of(rules)
-        source = Source("model.conf", "policy.csv", MODEL, policy.text.encode())
-        gc.collect()
-        before = psutil.Process().memory_info().rss
-        started = time.perf_counter()
-        engine = Engine.from_source(source, ("subject", "service", "resource", "action"))
-        took = time.perf_counter() - started
-        grown = (psutil.Process().memory_info().rss - before) / 2**20
-        print(f"load {rules} rules: {took:.2f} s, {grown:.0f} MiB, mode {engine.mode}")
+        engine, cost = loaded(policy.source)
+        rows = len(policy.rules) + len(policy.links)
+        print(f"load {rules} rules ({rows} rows): {cost}")
         for name, requests, right in (("allowed", policy.allowed, True), ("denied", policy.denied, False)):
             median, p99 = measured(engine, requests, right=right)
-            print(f"decide {rules} rules, {name}: median {median:.2f} us, p99 {p99:.2f} us")
+            line = f"decide {rules} rules, {name}: median {median:.1f} us, p99 {p99:.1f} us"
+            few = REFERENCE_REQUESTS.get(rules)
+            if few:
+                theirs = of_pycasbin(policy, requests[:few], right=right)
+                line += f"; pycasbin {theirs:.0f} us, {theirs / median:.0f} times as much"
+            print(line)
+
+
+def reload_beside_decisions(rules: int) -> None:
+    """A thousand decisions a second, each due at its moment, while another policy of that size is built."""
+    policy = policy_of(rules)
+    current = [Engine.from_source(policy.source, ATTRIBUTES)]
+    other = Source(
+        "model.conf", "policy.csv", MODEL, policy.source.policy + b"p, zoe, svc1, /zoe, GET, allow\n"
+    )
+    done = threading.Event()
+
+    def reload() -> None:
+        with considerate():
+            engine = Engine.from_source(other, ATTRIBUTES)
+        old, current[0] = [current[0]], engine
+        let_go(old)
+        done.set()
+
+    def decide(until: float) -> list[float]:
+        waited = []
+        due = time.perf_counter()
+        while time.perf_counter() < until and not done.is_set():
+            due += 0.001
+            early = due - time.perf_counter()
+            if early > 0:
+                time.sleep(early)
+            request = policy.allowed[len(waited) % REQUESTS]
+            assert current[0].enforce(*request, roles=IMPLIED).allowed
+            waited.append((time.perf_counter() - due) * 1000)
+        return sorted(waited)
+
+    for name in ("no reload", "a reload"):
+        thread = threading.Thread(target=reload)
+        if name == "a reload":
+            thread.start()
+        waited = decide(time.perf_counter() + (2.0 if name == "no reload" else 60.0))
+        p99 = waited[len(waited) * 99 // 100]
+        print(
+            f"during {name} of {rules} rules: p99 {p99:.2f} ms, worst {waited[-1]:.1f} ms of {len(waited)} decisions"
+        )
+    thread.join()
+
+
+def shaped(name: str, rows: list[str], request: Request, *, right: bool) -> None:
+    """One ill-shaped policy: the first decision, and the median of the others."""
+    engine, cost = loaded(Source("m", "p", MODEL, "\n".join(rows).encode()))
+    started = time.perf_counter()
+    assert engine.enforce(*request).allowed is right
+    first = (time.perf_counter() - started) * 1e6
+    times = []
+    for _ in range(200):
+        started = time.perf_counter()
+        assert engine.enforce(*request).allowed is right
+        times.append((time.perf_counter() - started) * 1e6)
+    print(f"{name}: median {statistics.median(times):.1f} us, first {first:.0f} us; load {cost}")
+
+
+def ill_shaped(count: int) -> None:
+    first = [f"p, alice, s, /:a/x{i}/:b, GET, allow" for i in range(count)]
+    shaped(f"{count} paths that begin /:a/", first, ("alice", "s", "/1/x77/2", "GET"), right=True)
+    stars = [f"p, alice, s, /*/x{i}/*, GET, allow" for i in range(count)]
+    shaped(f"{count} paths that begin /*/", stars, ("alice", "s", "/1/2/x77/2", "GET"), right=True)
+    role = [f"p, role:a, s, /t{i}/:id, GET, allow" for i in range(count)] + ["g, alice, role:a"]
+    shaped(f"one role with {count} paths", role, ("alice", "s", "/t77/1", "GET"), right=True)
+    many = [f"p, role:r{i % 10_000}, s, /t{i}/:id, GET, allow" for i in range(count)]
+    many += [f"g, alice, role:r{i}" for i in range(10_000)]
+    shaped("a user with 10,000 roles", many, ("alice", "s", "/t77/1", "GET"), right=True)
+    path = "/1" + "/x" * 32_000
+    shaped("a path of 64 KiB, denied", first, ("alice", "s", path, "GET"), right=False)
+    blow = ["p, alice, s, " + "/*/b" * 12 + "/end, GET, allow"]
+    shaped("12 stars against 2,000 segments, denied", blow, ("alice", "s", "/b" * 2_000, "GET"), right=False)
+
+
+def strangers() -> None:
+    engine = Engine.from_source(policy_of(1_000).source, ATTRIBUTES)
+    for number in range(STRANGERS // 10):
+        engine.enforce(f"warm-{number}", "svc1", f"/svc1/{number}", "GET", roles=(f"role:w{number}",))
+    before = psutil.Process().memory_info().rss
+    for number in range(STRANGERS):
+        assert not engine.enforce(
+            f"zoe{number}", "svc1", f"/svc1/{number}", "GET", roles=(f"role:x{number}",)
+        ).allowed
+    grown = (psutil.Process().memory_info().rss - before) / 1024
+    print(f"{STRANGERS} unknown subjects, paths and roles: {grown:.0f} KiB more memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rules", type=int, action="append", help="ask about this size alone")
+    parser.add_argument("--reload", action="store_true", help="ask about a reload alone")
+    logging.disable(logging.CRITICAL)
+    asked = parser.parse_args()
+    if not asked.reload:
+        sizes(asked.rules or list(SIZES))
+    if not asked.reload and not asked.rules:
+        ill_shaped(100_000)
+        strangers()
+    if not asked.rules:
+        reload_beside_decisions(100_000)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from extauthz.engine.memory import uncollected
 from extauthz.engine.release import release
 
 if TYPE_CHECKING:
@@ -32,12 +33,11 @@ def considerate() -> Iterator[None]:
     """
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_HAND_OVER_SECONDS)
-    gc.disable()
     try:
-        yield
+        with uncollected():
+            yield
+            gc.freeze()
     finally:
-        gc.freeze()
-        gc.enable()
         sys.setswitchinterval(interval)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from extauthz.analysis.atom import Box, Role
 from extauthz.analysis.question import Asked, asked_of
 from extauthz.analysis.unanswerable import Unanswerable
-from extauthz.analysis.witness import confirm
+from extauthz.analysis.witness import confirm_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,8 +60,8 @@ def diff(old: Engine, new: Engine, attributes: tuple[str, ...]) -> tuple[Change,
     found = tuple(_Diff(asked).changes())
     for change in found:
         roles = (*asked.people.implied(change.witness[asked.subject]), *change.roles)
-        confirm(old, change.witness, roles, allowed=change.old.allowed, row=change.old.row)
-        confirm(new, change.witness, roles, allowed=change.new.allowed, row=change.new.row)
+        confirm_rule(old, change.witness, roles, change.old.row, allowed=change.old.allowed)
+        confirm_rule(new, change.witness, roles, change.new.row, allowed=change.new.allowed)
     return found
 
 
@@ -121,7 +121,8 @@ class _Diff:
         if not self._same_effects:
             return True
         old = [self._kinds[id(box)] for box in boxes if not self._is_new(box)]
-        return old != [self._kinds[id(box)] for box in boxes if self._is_new(box)]
+        new = [self._kinds[id(box)] for box in boxes if self._is_new(box)]
+        return old != new if self.asked.sides[0].effects.ordered else set(old) != set(new)
 
     def _compare(self, leaf: Leaf) -> None:
         boxes = [[box for box in leaf.boxes if self._is_new(box) is which] for which in (False, True)]

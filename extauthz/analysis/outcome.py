@@ -68,6 +68,11 @@ class Effects:
         """What is answered where no rule matches."""
         return self.effect == reference.DENY_OVERRIDE and not self.empty
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of the rules can change an answer (it may always change which rule makes it)."""
+        return self.effect not in {reference.ALLOW_OVERRIDE, reference.DENY_OVERRIDE, ALLOW_AND_DENY}
+
     def _deciding(self, matching: Sequence[Matching]) -> Iterable[Matching]:
         """The matching rules in the order in which they decide: the first one that matches does."""
         allows = [one for one in matching if one.allows]

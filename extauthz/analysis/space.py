@@ -102,7 +102,17 @@ def satisfied(literals: Sequence[Literal], holding: frozenset[Atom]) -> bool:
 def space_of(model: Model, attributes: Sequence[str], boxes: Sequence[Box], roles_in: Iterable[str]) -> Space:
     """The space of a model's requests. `attributes`: what its values mean; `roles_in`: the roles' domains."""
     mentioned = mentioned_by(boxes)
-    meanings = attributes or [""] * len(model.request)
+    # What ipMatch is asked about has to be an address, whatever else it is: it fails on anything else.
+    addresses = {
+        literal.atom.at
+        for box in boxes
+        for literal in box.literals
+        if isinstance(literal.atom, Match) and literal.atom.function == "ipMatch"
+    }
+    meanings = [
+        "client_address" if at in addresses else meaning
+        for at, meaning in enumerate(attributes or [""] * len(model.request))
+    ]
     asked = {
         literal.atom.domain_at
         for box in boxes

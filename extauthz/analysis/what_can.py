@@ -14,6 +14,7 @@ from extauthz.analysis.boxes import boxes_of
 from extauthz.analysis.classes import constants, holds
 from extauthz.analysis.outcome import ALLOW_AND_DENY
 from extauthz.analysis.space import space_of
+from extauthz.analysis.witness import confirm
 from extauthz.engine import reference
 from extauthz.engine.roles import RequestRoles
 
@@ -60,7 +61,10 @@ def what_can(
     own = _Own(engine, subject, tuple(roles))
     boxes = tuple(box for box in map(own.reduced, boxes_of(engine)) if box is not None)
     space = space_of(engine.model, attributes, boxes, ())
-    return tuple(_Answer(engine, space, boxes, subject).rights())
+    rights = tuple(_Answer(engine, space, boxes, subject).rights())
+    for right in rights:
+        confirm(engine, right.witness, roles, allowed=True)
+    return rights
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@ The function is written from the matcher's checked tree (extauthz.engine.matcher
 it asks the index of every branch, tries the full matcher on what they found, and folds the effects.
 Rules that do not match never count in any of Casbin's effects, so the order of trying does not matter:
 the deciding rule is the first (or last) matching one of its effect in the order of the policy.
+
+Each rule is one entry: its place, whether it denies, its fields, and the tests of its patterns. All that a
+decision looks at lies in it: at 100,000 rules the time goes into memory that no cache holds.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from extauthz.engine.heads import indexed_value
 from extauthz.engine.held import WIDE
 from extauthz.engine.index_build import Builder, dimensions_of
 from extauthz.engine.matcher import PATTERNS, Scope
+from extauthz.engine.memory import drain
+from extauthz.engine.patterns import COMPILERS, Tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,28 +35,26 @@ if TYPE_CHECKING:
     from extauthz.engine.rules import Rules
 
 
-# What `decide(values, roles)` gives where no rule decides; else it gives the place of the rule.
-NONE = -1
-
 _FIRST = """\
-best = end
-for i in found:
-    if i < best{allowing}:
-        {fields} = rules[i]
+best, first = None, end
+for entry in found:
+    if entry[0] < first{allowing}:
+        {names} = entry
         if {matches}:
-            best = i
-return best if best < end else -1"""
+            best, first = entry, place
+return best"""
 _DENY_BEFORE_ALLOW = """\
-deny, allow = end, -1
-for i in found:
-    if i < deny if denies[i] else i > allow:
-        {fields} = rules[i]
+deny = allow = None
+first, last = end, -1
+for entry in found:
+    if entry[0] < first if entry[1] else entry[0] > last:
+        {names} = entry
         if {matches}:
-            if denies[i]:
-                deny = i
+            if denies:
+                deny, first = entry, place
             else:
-                allow = i
-return deny if deny < end else allow"""
+                allow, last = entry, place
+return allow if deny is None else deny"""
 
 
 class NotCompiled(Exception):  # noqa: N818 - a way out, not an error
@@ -59,7 +62,10 @@ class NotCompiled(Exception):  # noqa: N818 - a way out, not an error
 
 
 def compiled(model: Model, matcher: Matcher, rules: Rules, graphs: Mapping[str, RoleGraph]) -> FunctionType:
-    """The function of a policy whose matcher is exact. It raises NotCompiled."""
+    """The function of a policy whose matcher is exact.
+
+    `decide(values, roles)` gives the entry of the deciding rule, or None; it raises NotCompiled.
+    """
     writer = _Writer(model, matcher, rules, graphs)
     code = compile(writer.source(), "<the compiled matcher>", "exec")
     exec(code, writer.names)  # noqa: S102 - written from the checked tree
@@ -77,13 +83,10 @@ class _Writer:
         self._rules = rules
         self._graphs = graphs
         self._expression = Expression(model, graphs, rules.fields)
-        self._builder = Builder(rules.fields)
         # What the indexes are asked with, one place each.
         self._asked: dict[tuple[Test, ...], int] = {}
         self.names: dict[str, Any] = {
             "NotCompiled": NotCompiled,
-            "rules": rules.fields,
-            "denies": rules.denies,
             "end": len(rules),
             "variants": _variants,
             "indexed_value": indexed_value,
@@ -93,6 +96,7 @@ class _Writer:
     def source(self) -> str:
         """The text of `decide`; fills `names`."""
         matches = self._expression.text(self._matcher.tree)
+        self._builder = Builder(self._rules.fields, self._entries())
         branches = [
             line
             for number, branch in enumerate(self._matcher.branches)
@@ -100,9 +104,9 @@ class _Writer:
         ]
         lines = [
             *self._values(),
+            f"ragged = {self._line_breaks()}",
             *self._expression.opening(),
             f"context = ({''.join(f'{value}, ' for value in self._context())})",
-            f"ragged = {self._line_breaks()}",
             "found = []",
             *branches,
             *self._fold(matches).split("\n"),
@@ -128,7 +132,10 @@ class _Writer:
     def _context(self) -> Iterable[str]:
         for tests in self._asked:
             value = ", ".join(self._asked_with(test) for test in tests)
-            yield value if tests[0].function in PATTERNS else f"({value},)"
+            if tests[0].function in PATTERNS:
+                yield value
+            else:
+                yield value.removeprefix("*") if len(tests) == 1 and tests[0].is_role else f"({value},)"
 
     def _asked_with(self, test: Test) -> str:
         if test.request is None:
@@ -149,7 +156,20 @@ class _Writer:
             for test in self._tests()
             if test.request is not None and test.function in PATTERNS - {"keyMatch", "ipMatch"}
         }
+        names |= self._expression.by_lines
         return " or ".join(f"'\\n' in {name}" for name in sorted(names)) or "False"
+
+    def _entries(self) -> list[tuple[Any, ...]]:
+        tests = [
+            (Tests(COMPILERS[function]), self._model.policy.index(field))
+            for function, field in self._expression.tests
+        ]
+        entries = [
+            (place, denies, *fields, *[compiled[fields[at]] for compiled, at in tests])
+            for place, (denies, fields) in enumerate(zip(self._rules.denies, self._rules.fields, strict=True))
+        ]
+        drain(*(compiled for compiled, _ in tests))
+        return entries
 
     def _branch(self, number: int, branch: Branch) -> Iterable[str]:
         guards = [conjunct.node for conjunct in branch if conjunct.scope is Scope.REQUEST]
@@ -171,8 +191,10 @@ class _Writer:
 
     def _ask(self, name: str, node: Any) -> str:
         self.names[name] = node
-        if isinstance(node, tuple):
+        if isinstance(node, list):
             return f"found += {name}"
+        if isinstance(node, tuple):
+            return f"found.append({name})"
         return (
             f"{name}.collect(context, found) if not ragged else "
             f"[{name}.collect(variant, found) for variant in variants(context)]"
@@ -200,8 +222,11 @@ class _Writer:
         denies_first = effect in {reference.DENY_OVERRIDE, reference.ALLOW_AND_DENY}
         text = _DENY_BEFORE_ALLOW if denies_first else _FIRST
         # What denies never decides under allow-override.
-        allowing = " and not denies[i]" if effect == reference.ALLOW_OVERRIDE else ""
-        return text.format(fields=f"{self._fields()},", matches=matches, allowing=allowing)
+        allowing = " and not entry[1]" if effect == reference.ALLOW_OVERRIDE else ""
+        tests = "".join(f", {name}" for name in self._expression.tests.values())
+        return text.format(
+            names=f"place, denies, {self._fields()}{tests}", matches=matches, allowing=allowing
+        )
 
 
 def _variants(context: Context) -> list[Context]:

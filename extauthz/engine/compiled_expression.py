@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from extauthz.engine import reference
 from extauthz.engine.held import Holder
 from extauthz.engine.matcher import Test
-from extauthz.engine.patterns import BY_LINES, COMPILERS, LINE_COMPILERS, Tests
+from extauthz.engine.patterns import BY_LINES, LINE_COMPILERS, Tests
 from extauthz.engine.roles import RequestRoles
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ class Expression:
         self._slots: dict[Slot, int] = {}
         self._compared: dict[str, set[int]] = {}
         self._free: set[str] = set()
-        self._by_lines: set[tuple[str, str]] = set()
+        # Which compiled tests an entry needs, by function and field: the name of each.
+        self.tests: dict[tuple[str, str], str] = {}
+        # Request values whose tests differ where they hold a line break; `ragged` then says that one does.
+        self.by_lines: set[str] = set()
         self.names: dict[str, Any] = {}
 
     def text(self, node: ast.expr) -> str:
@@ -65,9 +68,6 @@ class Expression:
                 yield f"{variables} = holder_{name}.held({subject}, roles{last})"
             else:
                 yield f"{variables} = holder_{name}.held_by_other(r_{request[asked]}, {subject}, roles{last})"
-        for function, value in sorted(self._by_lines):
-            self.names.setdefault(f"lines_{function}", Tests(LINE_COMPILERS[function]))
-            yield f"{function}_{value} = lines_{function} if '\\n' in {value} else tests_{function}"
         for name in sorted(self._free):
             self.names |= {"RequestRoles": RequestRoles, f"graph_{name}": self._graphs[name]}
             roles = "roles" if name == "g" else "()"
@@ -84,16 +84,17 @@ class Expression:
         value, pattern = node.args
         if not isinstance(pattern, ast.Name):
             if isinstance(pattern, ast.Constant) and isinstance(value, ast.Name):
-                name = f"test{len(self.names)}"
+                name = f"constant{len(self.names)}"
                 self.names[name] = LINE_COMPILERS[function](str(pattern.value))
                 return _parsed(f"{name}({value.id})")
         elif pattern.id.startswith("p_") and isinstance(value, ast.Name) and value.id.startswith("r_"):
-            self.names.setdefault(f"tests_{function}", Tests(COMPILERS[function]))
+            test = self.tests.setdefault((function, pattern.id[2:]), f"test{len(self.tests)}")
             argument = f"a_{value.id[2:]}" if function == "ipMatch" else value.id
             if function in BY_LINES:
-                self._by_lines.add((function, value.id))
-                return _parsed(f"{function}_{value.id}[{pattern.id}]({argument})")
-            return _parsed(f"tests_{function}[{pattern.id}]({argument})")
+                self.by_lines.add(value.id)
+                self.names.setdefault(f"lines_{function}", Tests(LINE_COMPILERS[function]))
+                test = f"(lines_{function}[{pattern.id}] if ragged else {test})"
+            return _parsed(f"{test}({argument})")
         # keyMatch alone takes anything.
         self.names[f"call_{function}"] = reference.matching_functions()[function]
         node.func = ast.Name(f"call_{function}")

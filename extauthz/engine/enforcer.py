@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from extauthz.engine import http_lint, reference
-from extauthz.engine.compiled import NONE, NotCompiled, compiled
-from extauthz.engine.drain import drain
+from extauthz.engine.compiled import NotCompiled, compiled
 from extauthz.engine.finding import Finding, PolicyError, Report, errors
 from extauthz.engine.lint import checked
 from extauthz.engine.matcher import Matcher, analyse
+from extauthz.engine.memory import drain, uncollected
 from extauthz.engine.model import Model, model_of
 from extauthz.engine.rows import table_of
 from extauthz.engine.rules import Rules, rules_in_order
-from extauthz.engine.scan import Scan
+from extauthz.engine.scan import NONE, Scan
 from extauthz.engine.selfcheck import disagreement
 from extauthz.engine.source import Source, read, text_of
 
@@ -110,12 +110,14 @@ class Engine:
         if self.decide is None or len(values) != len(self.model.request):
             return self.scan(values, roles)
         try:
-            place = self.decide(values, roles if roles.__class__ is tuple else tuple(roles))
+            entry = self.decide(values, roles if roles.__class__ is tuple else tuple(roles))
         except NotCompiled:
             return self.scan(values, roles)
         except Exception as error:
             raise EnforceError(f"the compiled matcher fails on this request: {error}") from error
-        return self._verdict(place)
+        if entry is None:
+            return self._unmatched()
+        return self._verdict(entry[0], entry[2 : 2 + len(self.model.policy)], denies=entry[1])
 
     def scan(self, values: Sequence[str], roles: Sequence[str]) -> Verdict:
         """As `enforce`, by trying every rule with pycasbin's own evaluator."""
@@ -127,9 +129,9 @@ class Engine:
             allowed, place = self._scan.decide(values, roles)
         except Exception as error:
             raise EnforceError(f"the matcher fails on this request: {error}") from error
-        if allowed or (place != NONE and self.rules.denies[place]):
-            return self._verdict(place)
-        return _UNMATCHED
+        if place == NONE or not (allowed or self.rules.denies[place]):
+            return self._unmatched()
+        return self._verdict(place, self.rules.fields[place], denies=self.rules.denies[place])
 
     def functions(self, subject: str, roles: Sequence[str]) -> dict[str, Callable[..., Any]]:
         """What the matcher may call in one request."""
@@ -139,23 +141,24 @@ class Engine:
     def _scan(self) -> Scan:
         return Scan(self.model, self.rules, self.graphs)
 
-    def _verdict(self, place: int) -> Verdict:
+    def _unmatched(self) -> Verdict:
+        return _UNDENIED if self.model.effect == reference.DENY_OVERRIDE and self.rules.fields else _UNMATCHED
+
+    def _verdict(self, place: int, rule: tuple[str, ...], *, denies: int) -> Verdict:
         """The verdict when this rule decides. Casbin also names a deny that its effect never looked at."""
-        rules, effect = self.rules, self.model.effect
-        if place == NONE:
-            return _UNDENIED if effect == reference.DENY_OVERRIDE and rules.fields else _UNMATCHED
-        if not rules.denies[place]:
-            return Verdict(True, "rule_allow", rules.fields[place], *rules.where(place))
-        if effect == reference.ALLOW_OVERRIDE:
+        if not denies:
+            return Verdict(True, "rule_allow", rule, *self.rules.where(place))
+        if self.model.effect == reference.ALLOW_OVERRIDE:
             return _UNMATCHED
-        return Verdict(False, "rule_deny", rules.fields[place], *rules.where(place))
+        return Verdict(False, "rule_deny", rule, *self.rules.where(place))
 
 
 def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine | None, tuple[Finding, ...]]:
     """The engine (None when a finding is an error), and all findings about both files, in their order."""
     in_model = Report(source.model_path, [])
     in_policy = Report(source.policy_path, [])
-    engine = _load(source, request, in_model, in_policy)
+    with uncollected():
+        engine = _load(source, request, in_model, in_policy)
     lines = operator.attrgetter("line")
     found = (*sorted(in_model.findings, key=lines), *sorted(in_policy.findings, key=lines))
     return (None if errors(found) or engine is None else replace(engine, findings=found)), found

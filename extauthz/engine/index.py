@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     # What a request gives for each dimension: the values to look up, a text, or an address.
     Context = Sequence[Any]
 
-Found = list[int]
+Entry = tuple[Any, ...]
+Found = list[Entry]
 
 
 class Values:
@@ -39,6 +40,8 @@ class Values:
             child = child_of(value)
             if child is not None:
                 if isinstance(child, tuple):
+                    found.append(child)
+                elif isinstance(child, list):
                     found += child
                 else:
                     child.collect(context, found)
@@ -64,6 +67,8 @@ class Heads:
         child = self._whole.get(value)
         if child is not None:
             if isinstance(child, tuple):
+                found.append(child)
+            elif isinstance(child, list):
                 found += child
             else:
                 child.collect(context, found)
@@ -72,6 +77,8 @@ class Heads:
             child = child_of(value[:length])
             if child is not None:
                 if isinstance(child, tuple):
+                    found.append(child)
+                elif isinstance(child, list):
                     found += child
                 else:
                     child.collect(context, found)
@@ -112,6 +119,8 @@ class Anchors:
         hit.append(self._others)
         for child in hit:
             if isinstance(child, tuple):
+                found.append(child)
+            elif isinstance(child, list):
                 found += child
             else:
                 child.collect(context, found)
@@ -146,10 +155,12 @@ class Networks:
                 child = self._children.get((version, shift, number >> shift))
                 if child is not None:
                     if isinstance(child, tuple):
+                        found.append(child)
+                    elif isinstance(child, list):
                         found += child
                     else:
                         child.collect(context, found)
 
 
-# A leaf is its rules, by their place in the order of the policy.
-Node = Values | Heads | Anchors | Networks | tuple[int, ...]
+# A leaf is the entry of one rule, or a list of them (extauthz.engine.compiled).
+Node = Values | Heads | Anchors | Networks | Entry | list[Entry]

@@ -7,16 +7,16 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from extauthz.engine.drain import drain
 from extauthz.engine.heads import anchors_of, head_of
 from extauthz.engine.index import Anchors, Heads, Networks, Values
 from extauthz.engine.matcher import PATTERNS
+from extauthz.engine.memory import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from extauthz.engine.heads import Head
-    from extauthz.engine.index import Node
+    from extauthz.engine.index import Entry, Node
     from extauthz.engine.matcher import Test
 
 # So few rules are faster tried than told apart.
@@ -82,15 +82,16 @@ class Split:
 class Builder:
     """Builds trees over one policy's rules."""
 
-    def __init__(self, fields: Sequence[tuple[str, ...]]) -> None:
+    def __init__(self, fields: Sequence[tuple[str, ...]], entries: Sequence[Entry]) -> None:
         self._fields = fields
+        self._entries = entries
         self._heads: dict[str, dict[str, Head]] = {}
         self._anchors: dict[str, dict[str, tuple[Anchor, ...]]] = {}
 
     def tree(self, rules: Sequence[int], dimensions: Sequence[Dimension]) -> Node:
         """The index of some rules; dimensions in the order of preference."""
         if len(rules) <= _FEW:
-            return tuple(rules)
+            return self._leaf(rules)
         best: Split | None = None
         for dimension in dimensions:
             fewest = len(rules) if best is None else best.together
@@ -103,10 +104,15 @@ class Builder:
                 if split is not best:
                     split.close()
         if best is None:
-            return tuple(rules)
+            return self._leaf(rules)
         node = self._node(best, dimensions)
         best.close()
         return node
+
+    def _leaf(self, rules: Sequence[int]) -> Node:
+        if len(rules) == 1:
+            return self._entries[rules[0]]
+        return [self._entries[rule] for rule in rules]
 
     def close(self) -> None:
         """Nothing more is built."""

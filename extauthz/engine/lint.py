@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
 from extauthz.engine.clause import PATTERNS, Clause, clauses, constants
-from extauthz.engine.drain import drain
 from extauthz.engine.finding import errors
+from extauthz.engine.memory import drain
 from extauthz.engine.patterns import check_groups
 from extauthz.engine.roles import RoleGraph
 

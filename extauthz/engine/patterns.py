@@ -38,7 +38,7 @@ _STARS = re.compile(r"\*{2,}")
 
 
 class Tests(dict[str, Test]):
-    """The tests of one function in one snapshot, each compiled at its first use; only patterns of the policy."""
+    """The tests of one function, one a pattern of the policy, made when it is first asked for."""
 
     def __init__(self, compiler: Callable[[str], Test]) -> None:
         self._compiler = compiler
@@ -184,9 +184,13 @@ def _escaped(text: str) -> str:
 
 
 def _truth(expression: str) -> Test:
-    matched = re.compile(expression).match
+    """A regular expression, compiled at its first use: it takes a hundred times as long as any other test."""
+    matched: Callable[[str], re.Match[str] | None] | None = None
 
     def test(value: str) -> bool:
+        nonlocal matched
+        if matched is None:
+            matched = re.compile(expression).match
         return matched(value) is not None
 
     return test
@@ -204,9 +208,12 @@ def _glob_match(pattern: str) -> Test:
     pattern = "/".join(parts)
     if pattern.endswith("/**"):
         pattern = "{" + pattern[:-3] + "," + pattern + "}"
-    compiled = wcmatch.glob.compile(pattern, flags=wcmatch.glob.GLOBSTAR | wcmatch.glob.BRACE)
+    compiled: wcmatch.glob.WcMatcher[str] | None = None
 
     def test(value: str) -> bool:
+        nonlocal compiled
+        if compiled is None:
+            compiled = wcmatch.glob.compile(pattern, flags=wcmatch.glob.GLOBSTAR | wcmatch.glob.BRACE)
         return bool(compiled.match(value))
 
     return test

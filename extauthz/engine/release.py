@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from extauthz.engine.drain import drain
 from extauthz.engine.held import Holder
 from extauthz.engine.index import Anchors, Heads, Networks, Values
+from extauthz.engine.memory import drain
 from extauthz.engine.patterns import Tests
 
 if TYPE_CHECKING:
@@ -34,5 +34,5 @@ def _release_tree(root: Any) -> None:
         for container in left.pop().containers:
             while container:
                 child = container.popitem()[1]
-                if not isinstance(child, tuple):
+                if not isinstance(child, tuple | list):
                     left.append(child)

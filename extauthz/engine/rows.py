@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dataclasses import field as entry
 from typing import TYPE_CHECKING
 
-from extauthz.engine.drain import drain
+from extauthz.engine.memory import drain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from extauthz.engine.rules import Rules
 
 
+# The place of no rule.
+NONE = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """A policy that is scanned. Keeps nothing about requests."""
@@ -25,7 +29,7 @@ class Scan:
     graphs: Mapping[str, RoleGraph]
 
     def decide(self, values: Sequence[Any], roles: Sequence[str]) -> tuple[bool, int]:
-        """Whether the request is allowed, and the place of the rule that matched last; -1: none did.
+        """Whether the request is allowed, and the place of the rule that matched last, or NONE.
 
         Raises whatever the matcher raises on these values.
         """
@@ -34,7 +38,7 @@ class Scan:
         names = dict(zip((f"r_{name}" for name in self.model.request), values, strict=True))
         fields = [f"p_{name}" for name in self.model.policy]
         effects: set[int] = set()
-        last = -1
+        last = NONE
         for place, rule in enumerate(self.rules.fields):
             names.update(zip(fields, rule, strict=True))
             if not matches(evaluate(names)):

@@ -12,9 +12,9 @@ import re
 from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
-from extauthz.engine.compiled import NONE, NotCompiled
+from extauthz.engine.compiled import NotCompiled
 from extauthz.engine.matcher import PATTERNS
-from extauthz.engine.scan import Scan, matches
+from extauthz.engine.scan import NONE, Scan, matches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +38,10 @@ def disagreement(decide: FunctionType, matcher: Matcher, scan: Scan, seed: str) 
         values = _request(matcher, scan.model, rules.fields[chance.randrange(len(rules))], chance)
         sample = sorted(chance.sample(range(len(rules)), min(_RULES, len(rules))))
         try:
-            place = decide(values, ())
+            entry = decide(values, ())
         except NotCompiled:
             continue
-        problem = _problem(place, values, scan, sample)
+        problem = _problem(NONE if entry is None else entry[0], values, scan, sample)
         if problem:
             return f"{values!r}: {problem}"
     return ""

@@ -42,7 +42,7 @@ def same(ours: tuple[object, ...], theirs: tuple[object, ...], effect: str) -> b
 
 @pytest.fixture(autouse=True)
 def quiet() -> None:
-    """pycasbin logs each request."""
+    """Pycasbin logs each request."""
     logging.getLogger("casbin").setLevel(logging.CRITICAL)
 
 

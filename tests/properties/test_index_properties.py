@@ -36,8 +36,8 @@ def tried(engine: Engine, *values: str, held: tuple[str, ...], wide: bool = Fals
     """How many rules the index leaves to be tried."""
     assert engine.decide is not None
     node = engine.decide.__globals__["wide0" if wide else "index0"]
-    found: list[int] = []
-    if isinstance(node, tuple):
+    found: list[tuple[object, ...]] = []
+    if isinstance(node, tuple | list):
         return len(node)
     node.collect((held, *values[1:]), found)
     return len(found)

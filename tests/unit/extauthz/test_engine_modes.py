@@ -95,8 +95,8 @@ def test_a_sample_finds_an_index_that_loses_rules_or_finds_too_many() -> None:
     assert engine.decide is not None
 
     assert disagreement(engine.decide, engine.matcher, scan, "seed") == ""
-    assert "should have decided" in disagreement(lambda *_: -1, engine.matcher, scan, "seed")  # type: ignore[arg-type]
-    assert "does not match" in disagreement(lambda *_: 0, engine.matcher, scan, "seed")  # type: ignore[arg-type]
+    assert "should have decided" in disagreement(lambda *_: None, engine.matcher, scan, "seed")  # type: ignore[arg-type]
+    assert "does not match" in disagreement(lambda *_: (0,), engine.matcher, scan, "seed")  # type: ignore[arg-type]
 
 
 def test_a_policy_whose_sample_disagrees_is_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
