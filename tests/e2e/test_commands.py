@@ -30,7 +30,7 @@ def test_status_tells_what_runs_and_how_far_the_ledger_is(stack: StackProcess) -
 
     assert done.returncode == 0, done.stderr
     assert {process["name"] for process in found["processes"]} == {
-        *("alslog", "chserver", "envoy", "extauthz", "ledger", "upstream")
+        *("alslog", "chserver", "counters", "envoy", "extauthz", "ledger", "upstream")
     }
     assert all(process["running"] and process["since"] for process in found["processes"])
     assert found["policy_version"] == row["policy_version"]
@@ -142,6 +142,8 @@ def test_a_server_of_ones_own_is_used_and_may_be_away_at_the_start(
         assert stack.run("audit", "denied").returncode == 2
 
         with server:
-            eventually(lambda: '"up"' in stack.run("status", "--format", "json").stdout, "the writer connects")
+            eventually(
+                lambda: '"up"' in stack.run("status", "--format", "json").stdout, "the writer connects"
+            )
             assert stack.ready["clickhouse"] == server.url
             assert stack.row(answer.headers["x-request-id"])["decision"] == "allow"
