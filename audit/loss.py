@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Within this an Envoy has sent what it logged, with alslog there.
 _DELAY = timedelta(seconds=5)
 _MINUTE = timedelta(minutes=1)
+_DROPPED = "Envoy dropped entries, its buffer was full (alslog away or too slow)"
 BROKEN = "alslog, or the connection to it, ended while entries were under way"
 
 
@@ -21,9 +22,9 @@ def why_lost(before: Reading, now: Reading, later: Reading) -> str:
     dropped = now.dropped - before.dropped
     unlogged = now.completed - before.completed - (now.written - before.written) - dropped
     if dropped:
-        return f"Envoy dropped {dropped} entries, its buffer was full (alslog away or too slow)"
+        return _DROPPED
     if unlogged > 0:
-        return f"{unlogged} of them were never logged: has a listener no access log to alslog?"
+        return "they were never logged: has a listener no access log to alslog?"
     if later.broken > before.broken:
         return BROKEN
     return "they were logged, but did not arrive, or their records were removed"
@@ -46,7 +47,7 @@ def cause_of_loss(
         ),
         (
             after.dropped > before.dropped,
-            "Envoy dropped entries, its buffer was full (alslog away or too slow)",
+            _DROPPED,
         ),
         (
             any(aside.get((node, at)) for at in (minute, minute + _MINUTE)),

@@ -1,7 +1,7 @@
 -- How many requests ended, and how many decisions fell, between one reading of an Envoy's counters and the next.
 -- A request that ends while the counters are read may be in either: each reading is moved by `slack_us`, the first
 -- one, from which is counted, the other way; so what is found is the most (or with a negative slack the least)
--- that the counters can have seen.
+-- that the counters can have seen. Readings that stand too near to the first for that are left out.
 WITH readings AS
 (
     SELECT envoy_node, started_at, time, min(time) OVER (PARTITION BY envoy_node, started_at) AS first_time
@@ -19,6 +19,9 @@ edges AS
         time + toIntervalMicrosecond(
             if(time = first_time AND started_at < {since:DateTime64(9, 'UTC')}, -1, 1) * {slack_us:Int64}) AS edge
     FROM readings
+    WHERE started_at >= {since:DateTime64(9, 'UTC')}
+       OR time = first_time
+       OR time >= first_time + toIntervalMicrosecond(2 * abs({slack_us:Int64}))
     UNION ALL
     -- Where an Envoy started: what came before is not its own.
     SELECT DISTINCT envoy_node, started_at, started_at AS time, toDateTime64(started_at, 9, 'UTC') AS edge

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import logging
+import socket
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +15,7 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from gateledger.cli.options import Unusable, common, format_option
 from gateledger.cli.output import emit
 from ledger import migrate as schema
+from ledger import retention
 from service import clickhouse
 
 if TYPE_CHECKING:
@@ -51,6 +55,41 @@ def status(settings: Settings, format_: str) -> None:
     )
     if any(each.state != "applied" for each in found):
         raise SystemExit(1)
+
+
+@db.command()
+@click.option("--days", type=click.IntRange(1, 36500), required=True, help="Days of records to keep.")
+@click.option(
+    "--table",
+    "tables",
+    type=click.Choice(sorted(retention.TABLES)),
+    multiple=True,
+    help="Only of this table; may be given again. Default: all of them.",
+)
+@click.option("--ttl", is_flag=True, help="Also have ClickHouse itself drop what gets older, from now on.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@format_option
+@common
+def retain(
+    settings: Settings, *, days: int, tables: tuple[str, ...], ttl: bool, dry_run: bool, format_: str
+) -> None:
+    """Remove records that are older than so many days: whole partitions (days; months of counters), each booked.
+
+    audit.removals says what was removed, when, and by whom; `gateledger audit gaps` knows it from there. What
+    ClickHouse drops by --ttl is not booked one by one, the order is. Policies, batches and the bookings stay.
+    """
+    wanted, run_by = tables or tuple(retention.TABLES), f"{getpass.getuser()}@{socket.gethostname()}"
+    with _writer(settings) as client:
+        schema.migrate(client)
+        found = retention.due(client, wanted, days, datetime.now(UTC))
+        for each in () if dry_run else found:
+            retention.remove(client, each, days, run_by)
+        for table in wanted if ttl and not dry_run else ():
+            retention.order(client, table, days, run_by)
+    rows = [(each.table, each.partition, each.rows, each.first, each.last) for each in found]
+    emit(("table", "partition", "rows", "first", "last"), rows, format_)
+    count = sum(each.rows for each in found)
+    click.echo(f"{count} rows {'would be' if dry_run else 'were'} removed", err=True)
 
 
 @contextlib.contextmanager

@@ -207,3 +207,12 @@ def test_what_was_removed_by_retention_is_not_missing(ledger: Ledger) -> None:
 
     assert found.gaps == ()
     assert found.window.since == START + timedelta(seconds=11)
+
+
+def test_readings_that_follow_one_another_closely_make_no_gap(ledger: Ledger) -> None:
+    ledger.record(-1)
+    for number in range(10):
+        ledger.reading(number / 10, completed=100 + number, written=100 + number, flushed=100 + number)
+        ledger.record(number / 10 + 0.05)
+
+    assert ledger.told() == []
