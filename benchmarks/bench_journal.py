@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,23 @@ async def durable() -> None:
     )
 
 
+def disk() -> None:
+    """What the disk alone takes, one write and one fdatasync after the other."""
+    with (
+        tempfile.TemporaryDirectory(prefix="gateledger-") as home,
+        (Path(home) / "file").open("wb", 0) as file,
+    ):
+        seconds = []
+        for _ in range(RATE):
+            began = time.perf_counter()
+            file.write(bytes(600))
+            os.fdatasync(file.fileno())
+            seconds.append(time.perf_counter() - began)
+    print(
+        f"disk: write and fdatasync p50 {quantile(seconds, 0.5):.2f} ms, p99 {quantile(seconds, 0.99):.2f} ms"
+    )
+
+
 @contextlib.contextmanager
 def server(*, required: bool) -> Iterator[str]:
     """The socket of an extauthz of its own."""
@@ -142,6 +160,7 @@ def main() -> None:
     # As in extauthz.
     sys.setswitchinterval(0.0005)
     in_process()
+    disk()
     asyncio.run(durable())
     with contextlib.ExitStack() as stack:
         sockets = {name: stack.enter_context(server(required=required)) for name, required in SERVERS.items()}
