@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/*.proto)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo test check bench protos compose docs fmt clean
+.PHONY: run demo test check bench faults protos compose docs fmt clean
 
 run: $(VENV)/.run
 	$(BIN)/gateledger up --demo
@@ -29,6 +29,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@set -e; for b in benchmarks/bench_*.py; do echo "# $$b"; $(BIN)/python $$b; done
+
+# The faults of make test, some hundred times: kills at random points, minutes of 503s, losses of power.
+faults: $(VENV)/.dev
+	GATELEDGER_FAULT_CYCLES=300 $(BIN)/pytest tests/faults --timeout 7200
 
 fmt: $(VENV)/.dev
 	$(BIN)/ruff format .

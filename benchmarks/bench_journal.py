@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,9 @@ from bench_check import ATTRIBUTES, CHECK, MODEL, POLICY, ROOT, allowed, request
 from extauthz import wire
 from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
+from extauthz.decisions import DecisionJournal, Tally
 from extauthz.engine import Engine
-from extauthz.settings import Issuer
+from extauthz.settings import ExtAuthzSettings, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,15 +58,65 @@ def in_process() -> None:
     )
 
 
+async def durable() -> None:
+    """How long an entry is on its way to the disk, at the same rate: what a required audit adds, by itself."""
+    checker_entry = wire.journal_entry(
+        b"\x0a" + bytes(500), "0b8a3f0e-7d0c-4a6e-9a53-9a5b5d0a7f2e", time.time_ns()
+    )
+    with tempfile.TemporaryDirectory(prefix="gateledger-") as home:
+        tally = Tally()
+        journal = DecisionJournal(
+            Path(home), ExtAuthzSettings(audit_required=True), tally, structlog.get_logger()
+        )
+        seconds: list[float] = []
+
+        async def one() -> None:
+            began = time.perf_counter()
+            await journal.durable("edge", checker_entry)
+            seconds.append(time.perf_counter() - began)
+
+        began, tasks = time.perf_counter(), []
+        for number in range(RATE * SECONDS):
+            if (wait := began + number / RATE - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            tasks.append(asyncio.create_task(one()))
+        await asyncio.gather(*tasks)
+        await journal.close()
+        assert tally.durable == RATE * SECONDS
+    print(
+        f"journal: durable at {RATE}/s after p50 {quantile(seconds, 0.5):.2f} ms, p99 {quantile(seconds, 0.99):.2f} ms"
+    )
+
+
+def disk() -> None:
+    """What the disk alone takes, one write and one fdatasync after the other."""
+    with (
+        tempfile.TemporaryDirectory(prefix="gateledger-") as home,
+        (Path(home) / "file").open("wb", 0) as file,
+    ):
+        seconds = []
+        for _ in range(RATE):
+            began = time.perf_counter()
+            file.write(bytes(600))
+            os.fdatasync(file.fileno())
+            seconds.append(time.perf_counter() - began)
+    print(
+        f"disk: write and fdatasync p50 {quantile(seconds, 0.5):.2f} ms, p99 {quantile(seconds, 0.99):.2f} ms"
+    )
+
+
 @contextlib.contextmanager
 def server(*, required: bool) -> Iterator[str]:
     """The socket of an extauthz of its own."""
     with tempfile.TemporaryDirectory(prefix="gateledger-") as home:
-        config = Path(home) / "gateledger.yaml"
+        config, policy = Path(home) / "gateledger.yaml", Path(home) / "policy.csv"
+        # One rule: what the engine costs is measured by bench_check.py.
+        policy.write_text("p, alice, orders, /orders/:id, GET, allow\n")
         section = {
             "metrics": "127.0.0.1:0",
             "issuers": [{"name": "demo", "roles": ["*"]}],
             "audit_required": required,
+            "policy": str(policy),
         }
         config.write_text(json.dumps({"extauthz": section}))
         command = [sys.executable, "-m", "extauthz", "--config", str(config), "--home", home]
@@ -105,7 +157,11 @@ def quantile(seconds: list[float], q: float) -> float:
 
 
 def main() -> None:
+    # As in extauthz.
+    sys.setswitchinterval(0.0005)
     in_process()
+    disk()
+    asyncio.run(durable())
     with contextlib.ExitStack() as stack:
         sockets = {name: stack.enter_context(server(required=required)) for name, required in SERVERS.items()}
         p99: dict[str, list[float]] = {name: [] for name in SERVERS}

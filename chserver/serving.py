@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from chserver import merges
 from chserver.allowlist import Rules
 from chserver.app import Service, application
 from chserver.lane import Lane
@@ -129,7 +130,9 @@ async def serve(service: Service, listener: socket.socket) -> bool:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    calm = asyncio.create_task(merges.yielding())
     await server.serve(sockets=[listener])
+    calm.cancel()
     return await _ended(service.running)
 
 

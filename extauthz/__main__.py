@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _FINDINGS = 1
 _UNUSABLE = 2
+_SWITCH_SECONDS = 0.0005
 # Each worker journals its decisions into a directory of its own; there is one worker.
 _WORKER = "0"
 _GRACE_SECONDS = 1.0
@@ -81,6 +83,9 @@ def lint(settings: ExtAuthzSettings) -> int:
 
 async def serve(settings: Settings, log: Log) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises AddressError at the start only."""
+    # The journal's thread wants a few microseconds between two fdatasyncs; with Python's 5 ms it would wait
+    # longer for its turn than for the disk.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     stop = _signals()
     extauthz = settings.extauthz
     registry = CollectorRegistry()

@@ -71,6 +71,7 @@ def run(settings: Settings) -> None:
             log,
             poll_seconds=ledger.poll_seconds,
             retry_max_seconds=ledger.retry_max_seconds,
+            hold_seconds=ledger.hold_seconds,
         ).run()
     finally:
         os.close(held)

@@ -47,16 +47,32 @@ _ACCESS = {
 }
 
 
+_OVERLOAD = {
+    202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+    241,  # MEMORY_LIMIT_EXCEEDED
+    252,  # TOO_MANY_PARTS
+    439,  # CANNOT_SCHEDULE_TASK
+}
+# The same number 252, of an INSERT that would touch several partitions: waiting does not mend it.
+_TOO_MANY_PARTITIONS = "Too many partitions for single INSERT block"
+
+
 class Kind(enum.StrEnum):
-    """data: the entries' own fault. schema and access: somebody has to act. outage: wait."""
+    """data: the entries' own fault. batch: how they were put together. schema and access: somebody has to
+    act. overload and outage: wait; whether an INSERT was stored is to be looked for (319,
+    UNKNOWN_STATUS_OF_INSERT, says just that).
+    """
 
     DATA = "data"
+    BATCH = "batch"
+    OVERLOAD = "overload"
     SCHEMA = "schema"
     ACCESS = "access"
     OUTAGE = "outage"
 
 
 _HINTS = {
+    Kind.OVERLOAD: "ClickHouse has too much to do; what comes stays in the spool",
     Kind.SCHEMA: "run `gateledger db migrate`",
     Kind.ACCESS: "see clickhouse.writer_user and clickhouse.writer_password_file",
 }
@@ -75,6 +91,10 @@ class StuckError(Exception):
 def kind_of(error: Exception) -> Kind:
     """What kind of error an exception of clickhouse_connect, or of its network, is."""
     code = error.code if isinstance(error, ClickHouseError) else None
+    if _TOO_MANY_PARTITIONS in str(error):
+        return Kind.BATCH
+    if code in _OVERLOAD:
+        return Kind.OVERLOAD
     if code in _DATA:
         return Kind.DATA
     if code in _SCHEMA:

@@ -19,4 +19,10 @@ class LedgerSettings(Section):
         None, description="File in which the writer reports its totals. Default: HOME/run/ledger.json."
     )
     poll_seconds: float = Field(0.1, gt=0, description="Seconds between two looks for sealed segments.")
+    hold_seconds: float = Field(
+        0,
+        ge=0,
+        description="Seconds that a stored segment stays, to be looked for once more before it is deleted. "
+        "For a ClickHouse that does not sync what it acknowledges.",
+    )
     retry_max_seconds: float = Field(30, gt=0, description="Longest pause in seconds between two tries.")

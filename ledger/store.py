@@ -142,7 +142,12 @@ class Store:
         try:
             self._insert(load)
         except ClickHouseError as error:
-            if kind_of(error) is not Kind.DATA:
+            kind = kind_of(error)
+            if kind is Kind.BATCH:
+                raise StuckError(
+                    f"batch {load.batches[0].id}: {explained(error)}; this is a defect"
+                ) from error
+            if kind is not Kind.DATA:
                 raise
             return self._send_the_rest(load, error)
         return 0

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from chserver_process import ChServerProcess, free_port
 from clickhouse_connect.driver.client import Client
-from cutting_proxy import CuttingProxy
 from ledger_entries import paths, select
 from ledger_process import LedgerProcess, fill, origin, wait_until
 
@@ -99,29 +98,6 @@ def test_a_writer_that_is_killed_again_and_again_stores_each_entry_once(
     assert {1} == set(found.values()), seed
     booked = f"SELECT sum(rows)::UInt32 AS n, uniqExact(batch) = count() AS once FROM audit.batches WHERE envoy_node = '{node}'"
     assert [{"n": len(sent), "once": 1}] == select(client, booked)
-
-
-@pytest.mark.parametrize(
-    "marker",
-    [
-        pytest.param(b"INTO+audit.entries", id="of the insert"),
-        pytest.param(b"INTO audit.batches", id="of the booking"),
-        pytest.param(b"FROM audit.access_log", id="of the look"),
-    ],
-)
-def test_an_answer_that_is_lost_changes_nothing(
-    server: ChServerProcess, client: Client, node: str, tmp_path: Path, marker: bytes
-) -> None:
-    with CuttingProxy(server.port, marker, cuts=2) as proxy:
-        ledger = LedgerProcess(tmp_path / "home", proxy.url, server.password_file)
-        sent = fill_many(ledger.spool, node, segments=3, records=3, per_record=5)
-        with ledger:
-            ledger.drained()
-
-    assert 1 <= proxy.done <= 2
-    found = rows(client, node)
-    assert sent == set(found)
-    assert {1} == set(found.values())
 
 
 def test_clickhouse_may_come_later_and_waiting_is_said_once(tmp_path: Path) -> None:
