@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/*.proto)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo test check bench protos compose docs fmt clean
+.PHONY: run demo test check bench fuzz protos compose docs fmt clean
 
 run: $(VENV)/.run
 	$(BIN)/gateledger up --demo
@@ -29,6 +29,11 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@set -e; for b in benchmarks/bench_*.py; do echo "# $$b"; $(BIN)/python $$b; done
+
+# Generated policies and requests against pycasbin, with seeds that no run had before.
+FUZZ_WORLDS ?= 50000
+fuzz: $(VENV)/.dev
+	FUZZ_WORLDS=$(FUZZ_WORLDS) $(BIN)/pytest tests/properties/test_engine_fuzz.py
 
 fmt: $(VENV)/.dev
 	$(BIN)/ruff format .
