@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/*.proto)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo test check bench faults protos compose docs fmt clean
+.PHONY: run demo test check bench faults fuzz protos compose docs fmt clean
 
 run: $(VENV)/.run
 	$(BIN)/gateledger up --demo
@@ -33,6 +33,11 @@ bench: $(VENV)/.dev
 # The faults of make test, some hundred times: kills at random points, minutes of 503s, losses of power.
 faults: $(VENV)/.dev
 	GATELEDGER_FAULT_CYCLES=300 $(BIN)/pytest tests/faults --timeout 7200
+
+# Generated policies and requests against pycasbin, with seeds that no run had before.
+FUZZ_WORLDS ?= 50000
+fuzz: $(VENV)/.dev
+	FUZZ_WORLDS=$(FUZZ_WORLDS) $(BIN)/pytest tests/properties/test_engine_fuzz.py
 
 fmt: $(VENV)/.dev
 	$(BIN)/ruff format .

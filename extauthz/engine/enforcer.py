@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import functools
 import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -51,6 +52,7 @@ class Verdict(NamedTuple):
     text: str = ""
 
 
+_make = tuple.__new__
 _UNMATCHED = Verdict(allowed=False, reason_code="no_matching_rule")
 _UNDENIED = Verdict(allowed=True, reason_code="rule_allow")
 
@@ -115,9 +117,19 @@ class Engine:
             return self.scan(values, roles)
         except Exception as error:
             raise EnforceError(f"the compiled matcher fails on this request: {error}") from error
-        if entry is None:
+        if entry is None or (entry[1] and self.model.effect == reference.ALLOW_OVERRIDE):
             return self._unmatched()
-        return self._verdict(entry[0], entry[2 : 2 + len(self.model.policy)], denies=entry[1])
+        line, text = self.rules.where(entry[0])
+        # What Verdict(...) does, in a quarter of its time.
+        return _make(
+            Verdict,
+            (not entry[1], "rule_deny" if entry[1] else "rule_allow", entry[2 : self._rule_end], line, text),
+        )
+
+    @functools.cached_property
+    def _rule_end(self) -> int:
+        """Where in an entry the fields of the rule end."""
+        return 2 + len(self.model.policy)
 
     def scan(self, values: Sequence[str], roles: Sequence[str]) -> Verdict:
         """As `enforce`, by trying every rule with pycasbin's own evaluator."""

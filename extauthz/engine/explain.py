@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
-from extauthz.engine.clause import clauses, conjuncts, shown
+from extauthz.engine.clause import conjuncts, shown
 from extauthz.engine.enforcer import EnforceError
 from extauthz.engine.roles import RequestRoles
 from extauthz.engine.scan import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from extauthz.engine.enforcer import Engine, Verdict
+    from extauthz.engine.matcher import Test
     from extauthz.engine.rows import Row
 
 
@@ -35,15 +36,23 @@ def role_path(
     """How the subject comes to the role of the deciding rule: (alice, role:support, role:staff)."""
     if verdict.rule is None or "g" not in engine.graphs:
         return ()
-    model = engine.model
-    asked = model.request[model.subject]
-    for clause in clauses(model):
-        if clause.function == "g" and clause.request == asked:
-            held = RequestRoles(engine.graphs["g"], values[model.subject], tuple(roles))
-            role = verdict.rule[model.policy.index(clause.policy)]
-            domain = _domain(engine, values)
-            return held.path(values[model.subject], role, domain)
+    subject = values[engine.model.subject]
+    held = RequestRoles(engine.graphs["g"], subject, tuple(roles))
+    for test in _role_tests(engine):
+        domain = "" if test.domain is None else values[test.domain]
+        path = held.path(subject, verdict.rule[test.field], domain)
+        if path:
+            return path
     return ()
+
+
+def _role_tests(engine: Engine) -> Iterator[Test]:
+    """Where the matcher asks for roles of the subject."""
+    for branch in engine.matcher.branches:
+        for conjunct in branch:
+            for test in conjunct.tests:
+                if test.function == "g" and test.request == engine.model.subject:
+                    yield test
 
 
 def nearest(engine: Engine, values: Sequence[str], roles: Sequence[str], limit: int = 3) -> tuple[Near, ...]:
@@ -66,8 +75,3 @@ def nearest(engine: Engine, values: Sequence[str], roles: Sequence[str], limit: 
     except Exception as error:
         raise EnforceError(f"the matcher fails on this request: {error}") from error
     return tuple(sorted(found, key=lambda near: len(near.failed))[:limit])
-
-
-def _domain(engine: Engine, values: Sequence[str]) -> str:
-    request = engine.model.request
-    return values[request.index("dom")] if "dom" in request else ""

@@ -53,9 +53,10 @@ class Rules(Sequence[Rule]):
 
     def where(self, index: int) -> tuple[int, str]:
         """The line of a rule in the policy file, and what is written there."""
-        start = self._where[2 * index + 1]
-        end = self._source.find("\n", start)
-        return self._where[2 * index], self._source[start : None if end < 0 else end].strip()
+        where, source = self._where, self._source
+        start = where[2 * index + 1]
+        end = source.find("\n", start)
+        return where[2 * index], source[start : None if end < 0 else end].strip()
 
     def effect(self, index: int) -> int:
         """Allow or deny as Casbin counts them."""

@@ -70,8 +70,8 @@ def test_answers_rules_and_failures_are_pycasbins(part: int) -> None:
                 made.model,
                 made.policy,
             )
-    assert asked[True] > 100 < asked[False], asked
-    assert sum(asked.values()) >= 20_000 // PARTS, asked
+    assert LONG or asked[True] > 100 < asked[False], asked
+    assert LONG or sum(asked.values()) >= 20_000 // PARTS, asked
 
 
 def decidable(count: int, *, effects: tuple[str, ...] | None = None) -> list[tuple[World, Engine]]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from policy_texts import source
+from policy_texts import model_text, source
 
 from extauthz.engine import Engine
 from extauthz.explanation import Question, explain
@@ -70,3 +70,16 @@ def test_a_model_of_another_kind_is_asked_without_meaning() -> None:
 
     assert explain(engine, Question(("alice", "/a", "GET"))).effect == "allow"
     assert explain(engine, Question(("anonymous", "/a;b", "GET"))).reason_code == "no_matching_rule"
+
+
+def test_the_way_to_a_role_is_looked_for_in_the_domain_whatever_its_name() -> None:
+    model = model_text(
+        request="user, tenant, obj",
+        policy="sub, dom, obj, eft",
+        roles={"g": "_, _, _"},
+        matcher="g(r.user, p.sub, r.tenant) && r.tenant == p.dom && r.obj == p.obj",
+    )
+    policy = "p, role:a, d1, /a, allow\ng, alice, role:b, d1\ng, role:b, role:a, d1\n"
+    engine = Engine.from_source(source(policy, model))
+
+    assert explain(engine, Question(("alice", "d1", "/a"))).role_path == ("alice", "role:b", "role:a")

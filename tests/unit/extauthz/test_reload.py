@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from access import ReasonCode
-from extauthz import reload
+from extauthz import pace, reload
 from extauthz.check import Checker
 from extauthz.decide import Rules
 from extauthz.metrics import Metrics
@@ -385,3 +385,40 @@ async def test_the_same_text_in_a_new_file_changes_nothing(bench: Bench) -> None
     await bench.wait()
 
     assert len(bench.journal.recorded) == 1
+
+
+async def test_how_a_policy_is_evaluated_shows(bench: Bench) -> None:
+    await bench.put(GOOD)
+
+    assert bench.registry.get_sample_value("gateledger_policy_engine_info", {"mode": "indexed"}) == 1
+    assert bench.store.detail()["mode"] == "indexed"
+
+    text = bench.model.read_text().replace("keyMatch(r.act, p.act)", "timeMatch(p.act, p.act)")
+    bench.model.write_text(text)
+    await bench.put(GOOD.replace("GET", "_"))
+
+    assert bench.registry.get_sample_value("gateledger_policy_engine_info", {"mode": "pycasbin"}) == 1
+    assert bench.registry.get_sample_value("gateledger_policy_engine_info", {"mode": "indexed"}) == 0
+    assert bench.store.detail()["mode"] == "pycasbin"
+    assert bench.store.detail()["fallback_reason"] == "timeMatch() is not compiled"
+    assert "warning[fallback]" in str(bench.store.detail()["warnings"])
+
+
+async def test_a_policy_that_is_replaced_is_let_go(bench: Bench) -> None:
+    await bench.put(GOOD)
+    rules = bench.store.snapshot().engine.rules  # type: ignore[union-attr]
+    await bench.put(BETTER)
+
+    assert rules.fields == []
+
+
+async def test_a_policy_that_still_decides_for_somebody_is_left_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "_LAST_REQUEST_SECONDS", 0.05)
+    await bench.put(GOOD)
+    engine = bench.store.snapshot().engine
+    await bench.put(BETTER)
+
+    assert engine is not None
+    assert engine.enforce("alice", "orders", "/orders/1", "GET").allowed
