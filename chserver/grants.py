@@ -39,12 +39,11 @@ USERS = f"""\
 """
 
 
-def server(users_file: str, schemas: str) -> str:
+def server(users_file: str) -> str:
     """The engine's main configuration, which names the file of the users."""
     return f"""\
 <clickhouse>
   <users_config>{users_file}</users_config>
-  <format_schema_path>{schemas}</format_schema_path>
   <background_pool_size>{_MERGES}</background_pool_size>
   <background_merges_mutations_concurrency_ratio>1</background_merges_mutations_concurrency_ratio>
 </clickhouse>
