@@ -21,7 +21,7 @@ _NUMBERS = itertools.count()
 @pytest.fixture
 def cycles() -> int:
     """How often the long tests do what they do: `make faults` sets hundreds."""
-    return int(os.environ.get("GATELEDGER_FAULT_CYCLES", "8"))
+    return int(os.environ.get("GATELEDGER_FAULT_CYCLES", "6"))
 
 
 @pytest.fixture(scope="session")

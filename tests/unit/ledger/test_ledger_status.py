@@ -26,6 +26,7 @@ def test_the_file_has_the_keys_that_others_read(tmp_path: Path) -> None:
         "decisions_total": 0,
         "unparsed_total": 0,
         "batches_total": 0,
+        "decisions_total": 0,
         "last_error": None,
         "clickhouse": "down",
         "updated_at": 0.0,
