@@ -224,9 +224,5 @@ def _locked(data: Path) -> Any:
 def _configuration(data: Path) -> Path:
     users, main = data / "users.xml", data / "config.xml"
     users.write_text(grants.USERS, encoding="utf-8")
-<<<<<<< HEAD
-    main.write_text(grants.server(users, data / "format_schemas"), encoding="utf-8")
-=======
-    main.write_text(grants.server(escape(str(users))), encoding="utf-8")
->>>>>>> durable
+    main.write_text(grants.server(users), encoding="utf-8")
     return main

@@ -45,20 +45,11 @@ USERS = f"""\
 """
 
 
-<<<<<<< HEAD
-def server(users_file: Path, schemas: Path) -> str:
+def server(users_file: Path) -> str:
     """The engine's main configuration, which names the file of the users."""
     return f"""\
 <clickhouse>
   <users_config>{escape(str(users_file))}</users_config>
-  <format_schema_path>{escape(str(schemas))}/</format_schema_path>
-=======
-def server(users_file: str) -> str:
-    """The engine's main configuration, which names the file of the users."""
-    return f"""\
-<clickhouse>
-  <users_config>{users_file}</users_config>
->>>>>>> durable
   <background_pool_size>{_MERGES}</background_pool_size>
   <background_merges_mutations_concurrency_ratio>1</background_merges_mutations_concurrency_ratio>
 </clickhouse>

@@ -23,7 +23,6 @@ def test_the_file_has_the_keys_that_others_read(tmp_path: Path) -> None:
 
     assert {
         "stored_total": 0,
-        "decisions_total": 0,
         "unparsed_total": 0,
         "batches_total": 0,
         "decisions_total": 0,
