@@ -50,10 +50,7 @@ def _run(settings: Settings) -> None:
     # The engine makes files of its own; none of them is anybody else's business.
     os.umask(0o077)
     with bind(chserver.listen) as listener:
-        data = (chserver.data or settings.home / "clickhouse").absolute()
-        engine = Engine(data)
-        # The engine keeps the format schemas that it was sent in the working directory.
-        os.chdir(data)
+        engine = Engine(chserver.data or settings.home / "clickhouse")
         service = service_of(engine, users, chserver)
         host, port = listener.getsockname()[:2]
         log.info("serving", address=f"{host}:{port}", engine=engine.version)
