@@ -207,5 +207,5 @@ def test_answers_are_built_in_one_place() -> None:
     """Structural: only wire._sealed serialises a CheckResponse, so that no other can be sent."""
     source = wire.__loader__.get_source("extauthz.wire")  # type: ignore[union-attr]
 
-    assert len(re.findall(r"SerializeToString", source)) == 1
-    assert "SerializeToString" in source[source.index("def _sealed") : source.index("def _headers")]
+    assert len(re.findall(r"response\.SerializeToString", source)) == 1
+    assert "response.SerializeToString" in source[source.index("def _sealed") : source.index("def _headers")]

@@ -84,7 +84,7 @@ def test_health_reflection_metrics_and_probes_are_there(service: Service) -> Non
     assert service.metric("gateledger_check_duration_seconds_count") == 2
     assert service.metric(f'gateledger_policy_info{{version="{version}"}}') == 1
     assert service.metric('gateledger_policy_reloads_total{result="loaded"}') == 1
-    assert (code, json.loads(text)["policy_version"], json.loads(text)["mode"]) == (200, version, "pycasbin")
+    assert (code, json.loads(text)["policy_version"], json.loads(text)["mode"]) == (200, version, "indexed")
     assert service.get("/healthz")[0] == 200
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from clickhouse_connect.driver.client import Client
 from ledger_entries import select
 
-from gateledger.__main__ import main
+from gateledger.cli.commands import cli
 from ledger.retention import TABLES
 
 
@@ -37,7 +37,7 @@ def retain(server: ChServerProcess, tmp_path: Path, *arguments: str) -> Result:
     config = tmp_path / "gateledger.json"
     section = {"url": server.url, "writer_password_file": str(server.password_file)}
     config.write_text(json.dumps({"clickhouse": section, "home": str(tmp_path)}))
-    return CliRunner().invoke(main, ["db", "retain", "--config", str(config), "--format", "json", *arguments])
+    return CliRunner().invoke(cli, ["db", "retain", "--config", str(config), "--format", "json", *arguments])
 
 
 def rows(client: Client) -> dict[str, int]:
