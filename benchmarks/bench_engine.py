@@ -116,7 +116,8 @@ def loaded(source: Source) -> tuple[Engine, str]:
     gc.collect()
     before = psutil.Process().memory_info().rss
     started, of_cpu = time.perf_counter(), time.process_time()
-    engine = Engine.from_source(source, ATTRIBUTES)
+    with considerate():
+        engine = Engine.from_source(source, ATTRIBUTES)
     took, of_cpu = time.perf_counter() - started, time.process_time() - of_cpu
     assert engine.mode == "indexed"
     kept = (psutil.Process().memory_info().rss - before) / 2**20
