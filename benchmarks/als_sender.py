@@ -1,7 +1,7 @@
 """An Envoy's access log streams without the Envoy: messages out of a file, at a rate, as a process of its own.
 
 `als_sender.py ADDRESS FILE STREAMS RATE SECONDS` sends the file's messages over and over, RATE entries a
-second over all streams (0: as fast as they are taken), and prints what it sent as JSON. The file: entries of a
+second over all streams (0: as fast as they are taken), and prints what it sent as JSON. SECONDS 0: each once. The file: entries of a
 message, bytes of a message, then the message, each number as 4 bytes.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import struct
 import sys
 import time
@@ -46,14 +47,15 @@ class Sender:
 
     def __init__(self, messages: list[tuple[int, bytes]], rate: float, until: float) -> None:
         self.sent = 0
-        self._messages = itertools.cycle(messages)
+        self._messages = itertools.cycle(messages) if until else iter(messages)
         self._rate = rate
         self._began = time.monotonic()
-        self._until = self._began + until
+        self._until = self._began + (until or math.inf)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        while time.monotonic() < self._until:
-            entries, data = next(self._messages)
+        for entries, data in self._messages:
+            if time.monotonic() > self._until:
+                return
             due = self._began + self.sent / self._rate if self._rate else 0.0
             self.sent += entries
             if due > time.monotonic():

@@ -15,7 +15,7 @@ _TASKS = Path("/proc/self/task")
 # What the engine calls the threads of its merges; it makes them with the first table.
 _NAME = "MergeMutate"
 _NICE = 10
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 
 
 async def yielding() -> None:
