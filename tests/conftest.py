@@ -16,10 +16,12 @@ ORDER = ("e2e", "faults", "integration", "properties", "conformance", "unit")
 SHARED = ("stack",)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
     items.sort(key=lambda item: ORDER.index(folder(item)))
 
 
