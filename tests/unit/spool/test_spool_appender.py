@@ -66,10 +66,11 @@ def test_a_record_is_the_kernels_before_anything_is_waited_for(
         entered.set()
         gate.wait(WAIT)
 
+    appender = open_spool()
     monkeypatch.setattr(disk, "sync_file", sync)
     monkeypatch.setattr(disk, "sync_directory", sync)
     # The first of its segment: a kill from here on does not take it along.
-    future = open_spool().append(b"", b"payload")
+    future = appender.append(b"", b"payload")
     assert entered.wait(WAIT)
     (segment,) = directory.glob("*.open")
     written = segment.read_bytes()
