@@ -83,6 +83,11 @@ class ExtAuthzSettings(Section):
         description="Request attributes in the order of the model's request_definition: subject, service, "
         "resource, action, host, scheme, client_address.",
     )
+    path_parameters: bool = Field(
+        False,
+        description="true: paths may hold parameters (/a;b=c/d), which are refused otherwise. The policy then "
+        "has to allow the path with them and without them, because upstreams read it in both ways.",
+    )
     issuers: tuple[Issuer, ...] = Field((), description="Token issuers whose verified claims make subjects.")
     journal: Path | None = Field(
         None,
