@@ -65,7 +65,11 @@ def template(port: int, jwks: Path) -> str:
     text = replaced(text, grpc, grpc.replace("upstream,", "upstream-http2,"))
     first = "                        - name: orders\n"
     text = replaced(text, first, HTTP2_ROUTE + first)
-    return replaced(text, "\n    - name: extauthz\n", HTTP2_CLUSTER.replace("PORT", str(port)) + "\n    - name: extauthz\n")
+    return replaced(
+        text,
+        "\n    - name: extauthz\n",
+        HTTP2_CLUSTER.replace("PORT", str(port)) + "\n    - name: extauthz\n",
+    )
 
 
 @dataclass
@@ -98,7 +102,8 @@ class HostileStack:
         stored before it.
         """
         eventually(
-            lambda: not any(self.counters(r"^http\.gate\.downstream_cx_active$").values()), "all connections end"
+            lambda: not any(self.counters(r"^http\.gate\.downstream_cx_active$").values()),
+            "all connections end",
         )
         last = self.stack.ask("/orders/health", headers={"user-agent": "last"})
         self.stack.row(last.headers["x-request-id"])

@@ -31,7 +31,14 @@ def tokens(issuer: DemoIssuer) -> dict[str, str]:
     key = serialization.load_pem_private_key(issuer.key_file.read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     now = int(time.time())
-    plain = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "roles": ["customer"], "iat": now, "exp": now + 3600}
+    plain = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "alice",
+        "roles": ["customer"],
+        "iat": now,
+        "exp": now + 3600,
+    }
 
     def signed(by: Any = key, kid: str | None = KEY_ID, algorithm: str = ALGORITHM, **claims: Any) -> str:
         payload = {name: value for name, value in {**plain, **claims}.items() if value is not ...}
@@ -67,7 +74,10 @@ def tokens(issuer: DemoIssuer) -> dict[str, str]:
         "payload_swapped": f"{head}.{_segment({**plain, 'sub': 'erin'})}.{signature}",
         "jwk_in_header": _with_own_key(plain),
         "jku_in_header": jwt.encode(
-            plain, ec.generate_private_key(ec.SECP256R1()), ALGORITHM, {"jku": "http://evil.example/k", "kid": "x"}
+            plain,
+            ec.generate_private_key(ec.SECP256R1()),
+            ALGORITHM,
+            {"jku": "http://evil.example/k", "kid": "x"},
         ),
         "crit": jwt.encode(plain, key, ALGORITHM, {"kid": KEY_ID, "crit": ["x"], "x": 1}),
         "no_json": f"{head}.{base64.urlsafe_b64encode(b'not json').rstrip(b'=').decode()}.{signature}",
@@ -128,7 +138,9 @@ def _with_own_key(claims: Mapping[str, Any]) -> str:
     from jwt.algorithms import ECAlgorithm
 
     own = ec.generate_private_key(ec.SECP256R1())
-    return jwt.encode(dict(claims), own, ALGORITHM, {"jwk": ECAlgorithm.to_jwk(own.public_key(), as_dict=True)})
+    return jwt.encode(
+        dict(claims), own, ALGORITHM, {"jwk": ECAlgorithm.to_jwk(own.public_key(), as_dict=True)}
+    )
 
 
 def _raw(key: ec.EllipticCurvePrivateKey, claims: Mapping[str, Any]) -> str:
