@@ -36,7 +36,7 @@ SELECT
     who,
     ['orders', 'web', ''][1 + d % 3],
     if(c % 8 IN (0, 5), concat(stem, toString(intDiv(c, 8) % 12)), stem),
-    CAST(1 + least(b % 23, 4), 'Enum8(\'allow\' = 1, \'deny\' = 2, \'error\' = 3, \'fail_open\' = 4, \'not_evaluated\' = 5)'),
+    ['allow', 'deny', 'error', 'fail_open', 'not_evaluated'][1 + least(b % 23, 4)],
     toIPv6(['::', '::ffff:10.0.0.1', '2001:db8::1', '::ffff:10.0.0.2', '::1'][1 + a % 5]),
     ['', 'curl', 'agent'][1 + a % 3], ['edge', '', 'far'][1 + b % 3], ['GET', 'PUT'][1 + c % 2], toString(d % 4),
     a % 1000, b % 1000, [200, 404, 403][1 + c % 3], ['v1', 'v2', ''][1 + d % 3],
