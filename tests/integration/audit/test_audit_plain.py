@@ -18,7 +18,7 @@ PLAIN = {
 }
 QUERIES = catalogue.load()
 END = datetime(2026, 11, 20, tzinfo=UTC)
-LIMITS = (1, 7, 100_000)
+LIMITS = (1, 7, 50, 100_000)
 # What new-access looks at first: with so few rows, the end of the window and then the whole are both met.
 END_OF_A_WINDOW = "newer >= 1500000"
 ROWS = """
@@ -26,9 +26,11 @@ ROWS = """
  request_bytes, response_bytes, http_response_status_code, policy_version, entry_type, decision_id, request_id, batch)
 WITH
     cityHash64(number, 1) AS a, cityHash64(number, 2) AS b, cityHash64(number, 3) AS c, cityHash64(number, 4) AS d,
-    -- Whole seconds: many rows share one, so ties decide what comes out.
-    toDateTime64('2026-11-20 00:00:00', 9, 'UTC') - toIntervalSecond(1 + a % (10 * 86400)) AS began,
-    ['alice', 'bob', 'carol', 'anonymous', '', 'd''Arc', 'eve', 'mallory'][1 + b % 8] AS who,
+    -- Each moment is that of all eight subjects and of no two rows of one: ties decide what comes out, and only that.
+    intDiv(number, 8) AS turn,
+    toDateTime64('2026-11-20 00:00:00', 9, 'UTC') - toIntervalMinute(1 + cityHash64(turn) % 14400)
+        + toIntervalMicrosecond(turn) AS began,
+    ['alice', 'bob', 'carol', 'anonymous', '', 'd''Arc', 'eve', 'mallory'][1 + number % 8] AS who,
     ['/orders/', '/orders', '', '/', '*', '/a/b/c/', 'x:443', '//'][1 + c % 8] AS stem
 SELECT
     began,
