@@ -16,17 +16,19 @@ from access import UNKNOWN, AccessRequest, Decision, ReasonCode, uuid7
 from access.decision_id import RANDOM_BYTES
 from extauthz import wire
 from extauthz.decide import decide
-from extauthz.identity import identify
+from extauthz.identity import Identity, identify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import structlog
 
+    from extauthz.asked import Asked
     from extauthz.decide import Rules, Snapshot
     from extauthz.identity import IssuerRules
 
 _MALFORMED = "the Check is no CheckRequest"
+_UNREADABLE = Identity(UNKNOWN, "the claims of the token cannot be read: nested too deeply")
 
 
 class Checked(NamedTuple):
@@ -95,9 +97,12 @@ class Checker:
             asked = wire.asked_from(message)
         except wire.WireError:
             return self._undecided(ReasonCode.BAD_REQUEST, _MALFORMED), ""
-        identity = identify(asked.tokens, asked.authorization, self._issuers)
+        identity = _UNREADABLE if asked.unreadable else self._identify(asked)
         decision = decide(asked, identity, self._snapshot(), self._rules, _decision_id())
         return decision, asked.request_id
+
+    def _identify(self, asked: Asked) -> Identity:
+        return identify(asked.tokens, asked.authorization, self._issuers)
 
     def _answer(self, decision: Decision, started: int, request_id: str) -> Checked:
         elapsed = time.perf_counter_ns() - started

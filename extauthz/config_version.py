@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 def config_version(settings: ExtAuthzSettings) -> str:
     """SHA-256, in hex, of the settings that can change a decision; the same text gives the same name."""
-    deciding = settings.model_dump(mode="json", include={"issuers", "request"})
+    deciding = settings.model_dump(mode="json", include={"issuers", "path_parameters", "request"})
     canonical = json.dumps(deciding, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
