@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 # By how much the moments of a reading and of a request's end may be apart: both are taken on one machine.
 SLACK = timedelta(milliseconds=250)
 
+# What is compared by name at once. A minute, in which gaps are told, is never cut but at the window's own ends.
+SLICE_HOURS = 6
+
 NO_RECORD = "decision_without_record"
 NO_DECISION = "record_without_decision"
 COUNTERS = "counters_disagree"
@@ -105,8 +108,7 @@ def find(client: Client, window: run.Window) -> Found:
         window = replace(window, since=removed + timedelta(seconds=1))
     if window.since >= window.until:
         return Found((), window, 0, ())
-    times = {"since": text_of(window.since), "until": text_of(window.until)}
-    since = {"since": times["since"]}
+    since = {"since": text_of(window.since)}
     readings = [Reading(**row) for row in _rows(client, "readings", since)]
     settled = [reading for reading in readings if reading.time < window.until]
     slack_us = int(SLACK / timedelta(microseconds=1))
@@ -115,10 +117,11 @@ def find(client: Client, window: run.Window) -> Found:
         for us in (slack_us, -slack_us)
     )
     aside = {(row["envoy_node"], row["minute"]): row["entries"] for row in _rows(client, "set-aside", since)}
-    unrecorded = _rows(client, "unrecorded", times)
+    unrecorded = _by_name(client, window, "unrecorded", "unrecorded-late")
+    undecided = _by_name(client, window, "undecided", "undecided-early")
     gaps = (
         *without_record(unrecorded, readings, aside, window.until),
-        *without_decision(_rows(client, "undecided", times)),
+        *without_decision(undecided),
         *disagreements(settled, most, least, window.since, held_by(readings)),
     )
     ordered = sorted(gaps, key=lambda gap: (gap.minute, gap.envoy_node, gap.finding))
@@ -209,6 +212,26 @@ def _merged(gaps: Iterable[Gap]) -> list[Gap]:
         found = merged.get(key)
         merged[key] = replace(gap, missing=gap.missing + found.missing) if found else gap
     return list(merged.values())
+
+
+def _by_name(client: Client, window: run.Window, near: str, far: str) -> list[dict[str, Any]]:
+    """Rows of both queries over the window, slice by slice, newest first: memory is that of a slice."""
+    found = []
+    for part in slices(window):
+        times: dict[str, Value] = {"since": text_of(part.since), "until": text_of(part.until)}
+        found += _rows(client, far, times) if _rows(client, near, times) else []
+    return found
+
+
+def slices(window: run.Window) -> list[run.Window]:
+    """The window in pieces that end on the clock's sixth hours, newest first. Pure."""
+    parts, until = [], window.until
+    while until > window.since:
+        edge = until - timedelta(microseconds=1)
+        start = edge.replace(hour=edge.hour - edge.hour % SLICE_HOURS, minute=0, second=0, microsecond=0)
+        parts.append(run.Window(max(start, window.since), until))
+        until = parts[-1].since
+    return parts
 
 
 def _start(reading: Reading) -> tuple[str, datetime]:

@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import os
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -23,10 +24,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+
+from audit_rows import DAYS, filled, witnesses
+from chserver_process import ChServerProcess
+
 from audit import catalogue, gaps
 from audit.run import Window, ask, values_from
-from benchmarks.audit_rows import DAYS, filled, witnesses
-from tests.support.chserver_process import ChServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

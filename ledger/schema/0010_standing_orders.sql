@@ -2,4 +2,4 @@
 -- which drops parts without a word. What an older version set as TTL is taken off when the order is carried out next.
 
 ALTER TABLE audit.removals
-    COMMENT COLUMN action 'begun: the partition is about to go. dropped: it is gone. ttl: from now on the ledger drops partitions that are older than days; 0 days: no more';
+    COMMENT COLUMN IF EXISTS action 'begun: the partition is about to go. dropped: it is gone. ttl: from now on the ledger drops partitions that are older than days; 0 days: no more';
