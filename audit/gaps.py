@@ -28,6 +28,7 @@ from audit import run
 from audit.loss import cause_of_loss, some_time_after, why_lost
 from audit.moment import text_of
 from audit.reading import Reading, held_by, open_by
+from audit.slices import slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 # By how much the moments of a reading and of a request's end may be apart: both are taken on one machine.
 SLACK = timedelta(milliseconds=250)
-
-# What is compared by name at once. A minute, in which gaps are told, is never cut but at the window's own ends.
-SLICE_HOURS = 6
 
 NO_RECORD = "decision_without_record"
 NO_DECISION = "record_without_decision"
@@ -117,8 +115,10 @@ def find(client: Client, window: run.Window) -> Found:
         for us in (slack_us, -slack_us)
     )
     aside = {(row["envoy_node"], row["minute"]): row["entries"] for row in _rows(client, "set-aside", since)}
-    unrecorded = _by_name(client, window, "unrecorded", "unrecorded-late")
-    undecided = _by_name(client, window, "undecided", "undecided-early")
+    sizes = _rows(client, "sizes", {**since, "until": text_of(window.until)})
+    parts = slices(window, {row["hour"]: row["amount"] for row in sizes})
+    unrecorded = _by_name(client, parts, "unrecorded", "unrecorded-late")
+    undecided = _by_name(client, parts, "undecided", "undecided-early")
     gaps = (
         *without_record(unrecorded, readings, aside, window.until),
         *without_decision(undecided),
@@ -214,24 +214,13 @@ def _merged(gaps: Iterable[Gap]) -> list[Gap]:
     return list(merged.values())
 
 
-def _by_name(client: Client, window: run.Window, near: str, far: str) -> list[dict[str, Any]]:
-    """Rows of both queries over the window, slice by slice, newest first: memory is that of a slice."""
+def _by_name(client: Client, parts: Iterable[run.Window], near: str, far: str) -> list[dict[str, Any]]:
+    """The rows of `far` over the parts, in their order; asked only where those of `near` say that some are missing."""
     found = []
-    for part in slices(window):
+    for part in parts:
         times: dict[str, Value] = {"since": text_of(part.since), "until": text_of(part.until)}
         found += _rows(client, far, times) if _rows(client, near, times) else []
     return found
-
-
-def slices(window: run.Window) -> list[run.Window]:
-    """The window in pieces that end on the clock's sixth hours, newest first. Pure."""
-    parts, until = [], window.until
-    while until > window.since:
-        edge = until - timedelta(microseconds=1)
-        start = edge.replace(hour=edge.hour - edge.hour % SLICE_HOURS, minute=0, second=0, microsecond=0)
-        parts.append(run.Window(max(start, window.since), until))
-        until = parts[-1].since
-    return parts
 
 
 def _start(reading: Reading) -> tuple[str, datetime]:

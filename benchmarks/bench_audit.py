@@ -21,6 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,10 +77,7 @@ def main() -> None:
         for query in catalogue.load().values():
             if given.only and query.name not in given.only:
                 continue
-            costs = [
-                _cost(server.pid, lambda window=window, query=query: _rows(reader, query, window))
-                for window in windows
-            ]  # type: ignore[misc]
+            costs = [_cost(server.pid, partial(_rows, reader, query, window)) for window in windows]
             if data.rows >= LEAST_ROWS and not all(cost.rows for cost in costs):
                 raise SystemExit(f"{query.name} found nothing of {data.rows} rows")
             print(f"{query.name}: last day {costs[0]}, {DAYS} days {costs[1]}", flush=True)
@@ -90,7 +88,7 @@ def main() -> None:
         if not given.only or GAPS in given.only:
             witnesses(writer)
             for window in windows:
-                cost = _cost(server.pid, lambda window=window: len(gaps.find(reader, window).gaps))  # type: ignore[misc]
+                cost = _cost(server.pid, partial(_gaps, reader, window))
                 print(f"gaps over {(window.until - window.since).days} d: {cost}", flush=True)
             print(f"peak memory of the server {_peak(server.pid)} MiB")
 
@@ -121,6 +119,10 @@ def _home(given: Path | None) -> Iterator[Path]:
 def _rows(reader: Client, query: Query, window: Window) -> int:
     values = values_from(query, GIVEN.get(query.name, {}), {"timezone": "UTC"}, window.until)
     return len(ask(reader, query, window, LIMIT, values).rows)
+
+
+def _gaps(reader: Client, window: Window) -> int:
+    return len(gaps.find(reader, window).gaps)
 
 
 def _cost(pid: int, question: Callable[[], int]) -> Cost:
