@@ -28,7 +28,7 @@ SELECT
     off_hours_requests / requests AS share,
     countIf(NOT working AND decision = 'allow') AS allowed,
     countIf(NOT working AND decision = 'deny') AS denied,
-    uniqExactIf(url_path, NOT working) AS resources,
+    uniqExactIf(xxh3(url_path), NOT working) AS resources,
     minIf(time, NOT working) AS first_seen,
     maxIf(time, NOT working) AS last_seen,
     formatDateTime(toTimeZone(last_seen, {timezone:String}), '%a %Y-%m-%d %H:%i') AS last_local

@@ -30,11 +30,9 @@ WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end
-  AND if(
-      endsWith({resource:String}, '*'),
-      startsWith(url_path, substring({resource:String}, 1, length({resource:String}) - 1)),
-      url_path = {resource:String}
-  )
+  AND startsWith(url_path, if(
+      endsWith({resource:String}, '*'), left({resource:String}, length({resource:String}) - 1), {resource:String}))
+  AND (endsWith({resource:String}, '*') OR url_path = {resource:String})
   AND ({service:String} = '' OR service = {service:String})
   AND ({decision:String} = '' OR toString(decision) = {decision:String})
 ORDER BY time DESC, decision_id, request_id
