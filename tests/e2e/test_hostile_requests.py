@@ -8,13 +8,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from hostile_corpus import Corpus
-from hostile_run import Result, Run, run
-from hostile_stack import HostileStack, hostile_stack
+from hostile_run import Result, Run
 from upstream_readers import READERS
 
 from access import readings, split
@@ -33,17 +32,6 @@ OF_THE_CLIENT = {
     *("user-agent", "cookie", "te", "expect", "content-type", "traceparent", "x-a", "x-other"),
     *("connection", "upgrade", "sec-websocket-version", "sec-websocket-key"),
 }
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileStack]:
-    with hostile_stack(tmp_path_factory.mktemp("gl")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def done(hostile: HostileStack) -> Run:
-    return run(hostile)
 
 
 def through(done: Run) -> list[Result]:
