@@ -24,7 +24,9 @@ class Case:
 CASES = [
     pytest.param(Case(GET, "alice", grpc.StatusCode.OK, "allow", "rule_allow"), id="allowed"),
     pytest.param(
-        Case("/orders.v1.Orders/Delete", "alice", grpc.StatusCode.PERMISSION_DENIED, "deny", "no_matching_rule"),
+        Case(
+            "/orders.v1.Orders/Delete", "alice", grpc.StatusCode.PERMISSION_DENIED, "deny", "no_matching_rule"
+        ),
         id="no rule",
     ),
     pytest.param(Case(GET, "", grpc.StatusCode.UNAUTHENTICATED, "deny", "unauthenticated"), id="no token"),

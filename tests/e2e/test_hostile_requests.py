@@ -50,7 +50,10 @@ def test_the_corpus_has_at_least_three_hundred_cases_of_both_protocols() -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_a_case_gets_its_status_and_leaves_the_rows_that_it_names(done: Run, name: str) -> None:
     result = done.results[name]
-    named = [{column: row[column] for column in wanted} for row, wanted in zip(result.rows, result.case.rows, strict=False)]
+    named = [
+        {column: row[column] for column in wanted}
+        for row, wanted in zip(result.rows, result.case.rows, strict=False)
+    ]
 
     assert list(result.case.statuses) == result.reply.statuses
     assert list(result.case.rows) == named, result.rows
@@ -80,7 +83,9 @@ def test_nothing_reaches_an_upstream_path_that_the_policy_did_not_allow(done: Ru
             anonymous = row["auth_method"] == "none"
             subject = "anonymous" if anonymous else claims["sub"]
             roles = claims["roles"] if isinstance(claims.get("roles"), list) else [claims.get("roles", "")]
-            asserted = ("role:everyone",) if anonymous else ("role:everyone", *(f"role:{role}" for role in roles))
+            asserted = (
+                ("role:everyone",) if anonymous else ("role:everyone", *(f"role:{role}" for role in roles))
+            )
             for framework, reader in READERS.items():
                 path = "/" + "/".join(reader(seen.target))
                 verdict = engine.enforce(subject, row["service"], path, seen.method, roles=asserted)

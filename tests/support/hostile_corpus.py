@@ -18,7 +18,20 @@ from http2_frames import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, bl
 FOLDER = Path(__file__).parents[1] / "e2e" / "hostile"
 HOST = "gate.example"
 KEYS = {
-    *("id", "send", "method", "target", "host", "headers", "body", "token", "bearer", "expect", "status", "row"),
+    *(
+        "id",
+        "send",
+        "method",
+        "target",
+        "host",
+        "headers",
+        "body",
+        "token",
+        "bearer",
+        "expect",
+        "status",
+        "row",
+    ),
     *("upstream", "fields", "frames", "trailers", "then", "interim", "closes"),
 }
 
@@ -147,7 +160,9 @@ class Corpus:
 
     def _frame(self, one: Mapping[str, Any], told: Mapping[str, Any]) -> bytes:
         payload = (
-            block(self._fields(one["fields"], told)) if "fields" in one else self._text(one.get("payload", ""))
+            block(self._fields(one["fields"], told))
+            if "fields" in one
+            else self._text(one.get("payload", ""))
         )
         cut = slice(*one.get("cut", [None]))
         return frame(one["kind"], one.get("flags", 0), one.get("stream", 1), payload[cut])
@@ -163,6 +178,4 @@ class Corpus:
         rest = [pair for pair in own if not pair[0].startswith(":")]
         if told.get("bearer", True) == "first":
             pseudo, bearer = bearer, pseudo
-        return [
-            (self._text(name), self._text(value)) for name, value in [*pseudo, *first, *bearer, *rest]
-        ]
+        return [(self._text(name), self._text(value)) for name, value in [*pseudo, *first, *bearer, *rest]]

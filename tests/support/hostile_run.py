@@ -50,7 +50,9 @@ def run(hostile: HostileStack) -> Run:
         if request.value("user-agent") != "last":
             seen[request.client].append(request)
     results = {
-        case.name: Result(case, reply, sorted(rows.pop(case.source, []), key=_order), seen.pop(case.source, []))
+        case.name: Result(
+            case, reply, sorted(rows.pop(case.source, []), key=_order), seen.pop(case.source, [])
+        )
         for case, reply in zip(cases, replies, strict=True)
     }
     return Run(results, texts, [*rows.values(), *seen.values(), *hostile.upstream.noise])

@@ -123,7 +123,9 @@ class RecordingUpstream:
                     while said := source.read1(65536):
                         connection.sendall(said)
                     return
-                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n"[: -3 if parts[0] == b"HEAD" else None])
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n"[: -3 if parts[0] == b"HEAD" else None]
+                )
 
     def _serve_http2(self, connection: socket.socket) -> None:
         connection.recv(len(PREFACE), socket.MSG_WAITALL)
@@ -136,7 +138,9 @@ class RecordingUpstream:
                 connection.sendall(frame(PING, ACK, 0, payload))
             if kind == DATA and payload:
                 credit = struct.pack(">I", len(payload))
-                connection.sendall(frame(WINDOW_UPDATE, 0, 0, credit) + frame(WINDOW_UPDATE, 0, number, credit))
+                connection.sendall(
+                    frame(WINDOW_UPDATE, 0, 0, credit) + frame(WINDOW_UPDATE, 0, number, credit)
+                )
             try:
                 reader.take(kind, flags, number, payload)
             except hpack.HPACKError:
@@ -156,7 +160,9 @@ class RecordingUpstream:
                         "HTTP/2",
                     )
                 )
-                self._answer_http2(connection, number, grpc=told.get(b"content-type", b"").startswith(b"application/grpc"))
+                self._answer_http2(
+                    connection, number, grpc=told.get(b"content-type", b"").startswith(b"application/grpc")
+                )
 
     def _answer_http2(self, connection: socket.socket, number: int, *, grpc: bool) -> None:
         kind = [(b"content-type", b"application/grpc" if grpc else b"text/plain")]

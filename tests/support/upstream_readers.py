@@ -35,15 +35,20 @@ def rfc_3986(target: str) -> Reading:
 
 
 def asgi(target: str) -> Reading:
-    """uvicorn's reading, as every ASGI framework gets it."""
+    """Uvicorn's reading, as every ASGI framework gets it."""
     raw = httptools.parse_url(target.encode("latin-1")).path
     return segments(unquote_to_bytes(raw).decode("utf-8", "replace"))
 
 
 def wsgi(target: str) -> Reading:
-    """werkzeug's server, as Flask gets it: PATH_INFO."""
+    """Werkzeug's server, as Flask gets it: PATH_INFO."""
     handler: Any = WSGIRequestHandler.__new__(WSGIRequestHandler)
-    server = {"multithread": False, "multiprocess": False, "ssl_context": None, "server_address": ("127.0.0.1", 80)}
+    server = {
+        "multithread": False,
+        "multiprocess": False,
+        "ssl_context": None,
+        "server_address": ("127.0.0.1", 80),
+    }
     handler.server = SimpleNamespace(**server)
     handler.path, handler.command, handler.request_version = target, "GET", "HTTP/1.1"
     handler.client_address, handler.headers, handler.rfile = ("127.0.0.1", 1), Message(), None
@@ -53,7 +58,7 @@ def wsgi(target: str) -> Reading:
 
 
 def aiohttp(target: str) -> Reading:
-    """aiohttp's own parser and URL type."""
+    """Aiohttp's own parser and URL type."""
     protocol: Any = SimpleNamespace(spec=RequestHandler)
     parser = HttpRequestParser(protocol, SimpleNamespace(), 2**16, max_line_size=2**16, max_field_size=2**16)
     messages, _, _ = parser.feed_data(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"))
@@ -61,7 +66,7 @@ def aiohttp(target: str) -> Reading:
 
 
 def tornado(target: str) -> Reading:
-    """tornado routes by the path as it came, and decodes what its patterns caught."""
+    """Tornado routes by the path as it came, and decodes what its patterns caught."""
     connection: Any = SimpleNamespace(context=None)
     request = HTTPServerRequest(
         start_line=RequestStartLine("GET", target, "HTTP/1.1"),
