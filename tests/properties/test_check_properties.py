@@ -18,7 +18,7 @@ from extauthz import wire
 from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
 from extauthz.engine import Engine
-from extauthz.settings import Issuer
+from extauthz.identity_settings import IdentitySettings, Issuer
 from protos.gen import ext_authz_pb2
 
 if TYPE_CHECKING:
@@ -68,9 +68,11 @@ SAMPLE_ENGINE = Engine.from_files(SAMPLE / "model.conf", SAMPLE / "policy.csv", 
 
 def answered(message: bytes) -> tuple[bytes, Watched]:
     watched: Any = Watched(SAMPLE_ENGINE)
+    # Templates that settings would refuse: what a Check does must not hang on that.
     issuers = (Issuer(name="demo", roles=("*",)), Issuer(name="corp", subject="corp:{sub}"))
+    identity = IdentitySettings.model_construct(issuers=issuers)
     checker = Checker(
-        issuers, Rules(ATTRIBUTES), lambda: Snapshot(watched), lambda *_: None, structlog.get_logger()
+        identity, Rules(ATTRIBUTES), lambda: Snapshot(watched), lambda *_: None, structlog.get_logger()
     )
     return checker.check(message), watched
 
@@ -194,7 +196,9 @@ def test_a_client_cannot_speak_for_envoy(text: str) -> None:
 
 @pytest.mark.parametrize("code", list(ReasonCode))
 def test_no_reason_gives_an_empty_answer(code: ReasonCode) -> None:
-    checker = Checker((), Rules(ATTRIBUTES), lambda: Snapshot(None), lambda *_: None, structlog.get_logger())
+    checker = Checker(
+        IdentitySettings(), Rules(ATTRIBUTES), lambda: Snapshot(None), lambda *_: None, structlog.get_logger()
+    )
     if code is ReasonCode.RULE_ALLOW:
         return
 
