@@ -1,0 +1,355 @@
+"""One's own services with TLS and every kind of caller, through the real Envoy: envoy/examples/identity."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from own_services import API_KEY, OwnServices, own_services
+from stack_process import Answer, eventually
+
+OTHER_KEY = "1234" * 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request: what comes of it, and why. `reason` is a part of the row's."""
+
+    id: str
+    path: str
+    headers: Callable[[OwnServices], Sequence[tuple[str, str]]] = lambda _: ()
+    client: str = ""
+    plain: bool = False
+    status: int = 200
+    row: dict[str, object] = field(default_factory=dict)
+    reason: str = ""
+
+
+def bearer(**claims: object) -> Callable[[OwnServices], Sequence[tuple[str, str]]]:
+    return lambda own: [("authorization", f"Bearer {own.corp.token(**claims)}")]
+
+
+def partner(**claims: object) -> Callable[[OwnServices], Sequence[tuple[str, str]]]:
+    return lambda own: [("x-partner-token", own.partner.token(**claims))]
+
+
+def key(*values: str) -> Callable[[OwnServices], Sequence[tuple[str, str]]]:
+    return lambda _: [("x-api-key", value) for value in values]
+
+
+def said(*values: str) -> Callable[[OwnServices], Sequence[tuple[str, str]]]:
+    return lambda _: [("authorization", value) for value in values]
+
+
+def together(
+    *headers: Callable[[OwnServices], Sequence[tuple[str, str]]],
+) -> Callable[[OwnServices], Sequence[tuple[str, str]]]:
+    return lambda own: [line for one in headers for line in one(own)]
+
+
+def wrong_signature(own: OwnServices) -> Sequence[tuple[str, str]]:
+    head, content, _ = own.corp.token().split(".")
+    forged = own.corp.token(sub="eve").split(".")[2]
+    return [("authorization", f"Bearer {head}.{content}.{forged}")]
+
+
+ALICE = {
+    "subject": "corp:alice",
+    "subject_roles": ["role:staff"],
+    "auth_method": "jwt",
+    "auth_issuer": "corp",
+}
+BOB = {"subject": "partner:bob@partner.example", "auth_method": "jwt", "auth_issuer": "partner"}
+BATCH = {"subject": "cert:spiffe://example.com/batch", "auth_method": "mtls", "auth_issuer": "CN=client CA"}
+NIGHTLY = {"subject": "key:nightly", "subject_roles": ["role:reporting"], "auth_method": "api_key"}
+NOBODY = {"subject": "", "reason_code": "invalid_credential"}
+ANYONE = {"subject": "anonymous", "auth_method": "none"}
+
+
+def refused(
+    id_: str, headers: Callable[[OwnServices], Sequence[tuple[str, str]]], reason: str, **more: object
+) -> Case:
+    return Case(id_, "/orders/1", headers, status=401, row=NOBODY, reason=reason, **more)  # type: ignore[arg-type]
+
+
+CASES = [
+    Case("a token of corp, roles in a nested claim", "/orders/1", bearer(), row=ALICE),
+    Case("the same without TLS", "/orders/1", bearer(), plain=True, row={**ALICE, "tls_version": ""}),
+    Case("a role of the token", "/orders/1/items", bearer(sub="carol"), row={"subject": "corp:carol"}),
+    Case("a token of partner, in its own header, keys fetched", "/orders/1", partner(), row=BOB),
+    Case("an audience of two", "/orders/1", partner(aud=["x", "shop-partner"]), row=BOB),
+    Case("a certificate", "/reports/2026", client="batch", row={**BATCH, "tls_version": "TLSv1.3"}),
+    Case("an API key", "/orders/1", key(API_KEY), row=NIGHTLY),
+    Case("an API key beside a certificate", "/reports/1", key(API_KEY), client="batch", row=NIGHTLY),
+    Case("a token beside a certificate", "/orders/1", bearer(), client="batch", row=ALICE),
+    Case(
+        "a token and a key: the first of the precedence",
+        "/orders/1",
+        together(bearer(), key(API_KEY)),
+        row=ALICE,
+    ),
+    Case(
+        "a certificate where the service takes it, whatever the precedence",
+        "/reports/1",
+        bearer(),
+        client="batch",
+        row=BATCH,
+    ),
+    Case("anonymous, where the policy lets it", "/status", row=ANYONE),
+    Case("a certificate where anonymous may", "/status", client="batch", row=BATCH),
+    Case(
+        "corp's subject is not partner's",
+        "/orders/1",
+        bearer(sub="bob@partner.example", realm_access=None),
+        status=403,
+        row={"subject": "corp:bob@partner.example", "reason_code": "no_matching_rule"},
+    ),
+    Case(
+        "a role that the issuer may not assert",
+        "/reports/1",
+        key(API_KEY),
+        row={"subject_roles": ["role:reporting"]},
+    ),
+    Case(
+        "nothing came",
+        "/orders/1",
+        status=401,
+        row={**ANYONE, "reason_code": "unauthenticated"},
+        reason="no credentials came",
+    ),
+    refused("an expired token", bearer(seconds=-60), "token of issuer corp: Jwt is expired"),
+    refused("a token without an end", bearer(exp=None), "token of issuer corp: "),
+    refused(
+        "a token of tomorrow", bearer(nbf=int(time.time()) + 86400), "token of issuer corp: Jwt not yet valid"
+    ),
+    refused(
+        "a token for others", bearer(aud="bank"), "token of issuer corp: Audiences in Jwt are not allowed"
+    ),
+    refused("a token for nobody", bearer(aud=None), "token of issuer corp: Audiences in Jwt are not allowed"),
+    refused("another one's signature", wrong_signature, "token of issuer corp: Jwt verification fails"),
+    refused(
+        "an unknown issuer", bearer(iss="https://evil.example"), "a token of an issuer that is not configured"
+    ),
+    refused(
+        "a token of corp in partner's header",
+        lambda own: [("x-partner-token", own.corp.token())],
+        "not configured",
+    ),
+    refused(
+        "a token of partner in corp's header",
+        lambda own: [("authorization", f"Bearer {own.partner.token()}")],
+        "not configured",
+    ),
+    refused("tokens of two issuers", together(bearer(), partner()), "more than one header holds a token"),
+    refused(
+        "a good token and rubbish in the other header",
+        lambda own: [*bearer()(own), ("x-partner-token", "x")],
+        "more than one header",
+    ),
+    refused("Basic", said("Basic cm9vdDpyb290"), "an Authorization header that no issuer verified"),
+    refused(
+        "lower-case bearer",
+        lambda own: [("authorization", f"bearer {own.corp.token()}")],
+        "Authorization header",
+    ),
+    refused("Negotiate", said("Negotiate abc"), "an Authorization header that no issuer verified"),
+    refused("no token at all", said("Bearer"), "an Authorization header that no issuer verified"),
+    refused("the token twice", together(bearer(), bearer()), "token of issuer corp: "),
+    refused("a line break in a claim", bearer(sub="a\nb"), "the subject has control characters"),
+    refused(
+        "a comma in a role", bearer(realm_access={"roles": ["staff,admin"]}), "characters that no role has"
+    ),
+    refused("an empty subject", bearer(sub=""), "claim sub is no text"),
+    refused("a subject that is a number", bearer(sub=None, email="x"), "claim sub is missing"),
+    refused("an API key that is nobody's", key(OTHER_KEY), "API key: it is nobody's"),
+    refused("a short API key", key("hunter2"), "API key: a key has between 32 and 512 characters"),
+    refused("two API keys", key(API_KEY, API_KEY), "API key: the header came 2 times"),
+    refused("a good key beside a bad token", together(key(API_KEY), bearer(seconds=-60)), "Jwt is expired"),
+    refused("a bad token beside a good certificate", bearer(seconds=-60), "Jwt is expired", client="batch"),
+    refused("a bad key beside a good token", together(bearer(), key(OTHER_KEY)), "API key: it is nobody's"),
+    refused(
+        "a certificate where the service takes none",
+        lambda _: (),
+        "service orders does not take this client certificate",
+        client="batch",
+    ),
+    refused(
+        "a certificate with two URIs", lambda _: (), "client certificate: it has 2 URI names", client="two"
+    ),
+    refused(
+        "a certificate without a URI", lambda _: (), "client certificate: it has no URI name", client="host"
+    ),
+    refused(
+        "a certificate with a name alone",
+        lambda _: (),
+        "client certificate: it has no URI name",
+        client="reserved",
+    ),
+    refused("a token where the service takes none", bearer(), "service reports does not take this token"),
+]
+CASES[-1] = Case(**{**CASES[-1].__dict__, "path": "/reports/1"})
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServices]:
+    with own_services(tmp_path_factory.mktemp("gl")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def outcomes(own: OwnServices) -> dict[str, tuple[Answer, dict[str, object]]]:
+    """Every case sent, and all their rows as soon as they are there."""
+    # Keys are fetched in the background when Envoy starts.
+    eventually(lambda: own.ask("/orders/1", partner()(own)).status == 200, "partner's keys are there")
+    answers = {
+        case.id: own.ask(case.path, case.headers(own), client=case.client, plain=case.plain) for case in CASES
+    }
+    wanted = {answer.headers["x-request-id"] for answer in answers.values()}
+
+    def all_rows() -> dict[str, dict[str, object]] | None:
+        rows = {row["request_id"]: row for row in own.stack.rows() if row["request_id"] in wanted}
+        return rows if set(rows) == wanted else None
+
+    rows = eventually(all_rows, "a row of every case")
+    return {id_: (answer, rows[answer.headers["x-request-id"]]) for id_, answer in answers.items()}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+def test_a_caller_is_who_the_gate_verified_or_refused_with_the_cause(
+    outcomes: dict[str, tuple[Answer, dict[str, object]]], case: Case
+) -> None:
+    answer, row = outcomes[case.id]
+
+    assert answer.status == case.status, row
+    assert case.row == {name: row[name] for name in case.row}
+    assert case.reason in str(row["reason"])
+    assert ("www-authenticate" in answer.headers) is (answer.status == 401)
+    assert row["decision"] == ("allow" if case.status == 200 else "deny")
+
+
+def test_the_upstream_gets_the_subject_and_no_credential(own: OwnServices) -> None:
+    headers = [
+        *bearer()(own),
+        ("x-api-key", API_KEY),
+        ("x-subject", "root"),
+        ("x-forwarded-client-cert", "URI=x"),
+    ]
+    answer = own.ask("/orders/1", headers, client="batch")
+    got = {name.lower(): value for name, value in answer.json()["headers"]}
+
+    assert got["x-subject"] == "corp:alice"
+    assert got["x-roles"] == "role:staff"
+    assert not {"authorization", "x-api-key", "x-partner-token", "x-forwarded-client-cert"} & set(got)
+
+
+def test_no_credential_stands_in_the_ledger(
+    own: OwnServices, outcomes: dict[str, tuple[Answer, dict[str, object]]]
+) -> None:
+    with own.stack.reader() as client:
+        sql = "SELECT count() FROM audit.access_log WHERE toString(tuple(*)) LIKE {part:String}"
+        found = {
+            part: client.query(sql, parameters={"part": f"%{part}%"}).result_rows[0][0]
+            for part in (API_KEY, OTHER_KEY, "eyJ")
+        }
+        named = client.query(sql, parameters={"part": "%key:nightly%"}).result_rows[0][0]
+
+    assert found == {API_KEY: 0, OTHER_KEY: 0, "eyJ": 0}
+    assert named > 0, "the search must find what is there"
+
+
+@pytest.mark.parametrize("client", ["self", "stranger"])
+def test_a_certificate_that_our_ca_did_not_sign_ends_the_handshake(own: OwnServices, client: str) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError)), own.tls(client) as connection:
+        # With TLS 1.3 a client learns of its refusal with the first bytes that it reads.
+        connection.sendall(b"GET /status HTTP/1.1\r\nhost: shop.example.com\r\n\r\n")
+        assert not connection.recv(1), "an answer came"
+        raise ConnectionError("closed without a word")
+
+
+@pytest.mark.parametrize(
+    ("host", "statuses"),
+    [
+        pytest.param("shop.example.com", (200, 200), id="named"),
+        pytest.param("SHOP.example.com.:443", (200, 200), id="named, written otherwise"),
+        pytest.param("eu.shop.example.com", (200, 200), id="below the wildcard"),
+        pytest.param("other.example.com", (404, 200), id="not named"),
+    ],
+)
+def test_a_service_with_hosts_answers_to_those_alone(
+    own: OwnServices, host: str, statuses: tuple[int, int]
+) -> None:
+    found = own.ask("/status", host=host).status, own.ask("/orders/1", bearer()(own), host=host).status
+
+    assert statuses == found
+
+
+def test_a_websocket_is_decided_at_its_handshake_and_leaves_its_start_and_its_end(own: OwnServices) -> None:
+    token = own.corp.token()
+    with own.tls() as connection:
+        connection.sendall(
+            "GET /orders/live HTTP/1.1\r\nhost: shop.example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+            "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            f"authorization: Bearer {token}\r\n\r\n".encode()
+        )
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(4096)
+        connection.sendall(b"\x01\x02any bytes")
+        echoed = connection.recv(4096)
+    rows = eventually(
+        lambda: len(found := own.stack.rows("url_path = '/orders/live'")) > 1 and found,
+        "both rows of the socket",
+    )
+
+    assert head.startswith(b"HTTP/1.1 101")
+    assert echoed == b"\x01\x02any bytes"
+    assert {row["entry_type"] for row in rows} == {"DownstreamTunnelSuccessfullyEstablished", "DownstreamEnd"}
+    assert {row["subject"] for row in rows} == {"corp:alice"}
+
+
+def test_a_websocket_that_the_policy_denies_is_not_opened(own: OwnServices) -> None:
+    upgrade = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]
+
+    assert own.ask("/orders/live", upgrade).status == 401
+    assert own.ask("/status", upgrade).status == 403, "a service without WebSockets"
+
+
+def test_a_replaced_certificate_is_shown_to_the_next_client(own: OwnServices) -> None:
+    def serial() -> str:
+        with own.tls() as connection:
+            shown = connection.getpeercert()
+            assert shown
+            return str(shown["serialNumber"])
+
+    before = serial()
+    own.server_ca.issue("server", "127.0.0.1", "shop.example.com")
+
+    eventually(lambda: serial() != before, "the new certificate")
+
+
+def test_tls_below_1_2_is_refused(own: OwnServices) -> None:
+    context = own.context()
+    with pytest.warns(DeprecationWarning):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    host, _, port = own.listeners[0].partition("//")[2].rpartition(":")
+    import socket
+
+    with pytest.raises(ssl.SSLError), socket.create_connection((host, int(port)), timeout=30) as plain:
+        context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def test_the_services_of_the_example_are_in_ready_json(own: OwnServices) -> None:
+    assert [url.partition(":")[0] for url in own.listeners] == ["https", "http"]
+    assert own.stack.ready["proxy"] == own.listeners[0]
+    assert json.loads((own.stack.home / "run" / "envoy.json").read_text())["admin"]["allow_paths"]
