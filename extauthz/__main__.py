@@ -120,7 +120,7 @@ async def _answer(
 ) -> None:
     server = make_server(gate)
     health = await add_health(server, (SERVICE,))
-    addresses = [bind(server, address) for address in extauthz.listen]
+    addresses = [bind(server, address, extauthz.tls) for address in extauthz.listen]
     # The first policy is in place before the first Check can come.
     await store.refresh()
     await server.start()

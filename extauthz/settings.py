@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from extauthz.identity_settings import IdentitySettings
+from service.server_tls import ServerTls
 from service.settings import Address
 
 Attribute = Literal["subject", "service", "resource", "action", "host", "scheme", "client_address"]
@@ -20,6 +21,9 @@ class ExtAuthzSettings(IdentitySettings):
 
     listen: tuple[str, ...] = Field(
         (), description="Addresses: unix:PATH or HOST:PORT. Default: unix:HOME/run/extauthz.sock."
+    )
+    tls: ServerTls | None = Field(
+        None, description="TLS with client certificates, for HOST:PORT. Default: plain text."
     )
     metrics: Address = Field("127.0.0.1:9464", description="HOST:PORT of /metrics, /healthz and /readyz.")
     model: Path | None = Field(

@@ -18,11 +18,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from service.probes import AddressError
+from service.server_tls import credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import grpc.aio
+
+    from service.server_tls import ServerTls
 
 UNIX = "unix:"
 # sockaddr_un.sun_path of Linux, without its closing NUL.
@@ -82,15 +85,18 @@ def prepare_unix(address: str) -> None:
         raise AddressError(f"cannot listen on {address}: {error}") from error
 
 
-def bind(server: grpc.aio.Server, address: str) -> str:
+def bind(server: grpc.aio.Server, address: str, tls: ServerTls | None = None) -> str:
     """Bind the server to unix:PATH (the file is 0600) or HOST:PORT; the address with its real port.
 
-    Raises AddressError.
+    `tls` is for HOST:PORT only. Raises AddressError.
     """
     prepare_unix(address)
     try:
         with _umask(_SOCKET_UMASK):
-            port = server.add_insecure_port(address)
+            if tls and not address.startswith(UNIX):
+                port = server.add_secure_port(address, credentials(tls))
+            else:
+                port = server.add_insecure_port(address)
     except RuntimeError as error:
         raise AddressError(
             f"cannot listen on {address}: {error}; is it taken, or not an address of this machine?"

@@ -26,7 +26,7 @@ _PATH = re.compile(r"/(?:[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?)?")
 class JwksServer(Section):
     """Where an issuer publishes its keys. Envoy fetches them at its start, and again before they get old."""
 
-    uri: Url = Field(description="URL of the key set, https://… or http://….")
+    uri: Url = Field(description="URL of the key set, https://…; http://… on this machine only.")
     ca: File | None = Field(
         None, description="CA certificates that its server is verified by, PEM. Default: this system's."
     )

@@ -47,8 +47,15 @@ def _url(text: str) -> str:
         port = parts.port
     except ValueError as error:
         raise ValueError("is no URL") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or port == 0:
+    host = parts.hostname or ""
+    if parts.scheme not in {"http", "https"} or not host or parts.username or port == 0:
         raise ValueError("must be a URL such as https://issuer.example.com/jwks.json, without a user in it")
+    if (
+        parts.scheme == "http"
+        and host != "localhost"
+        and not (is_ip(host) and ipaddress.ip_address(host).is_loopback)
+    ):
+        raise ValueError("must be https: whoever is on the way could put keys of their own in")
     return text
 
 
@@ -59,7 +66,7 @@ Host = Annotated[str, AfterValidator(_host)]
 UpstreamAddress = Annotated[str, AfterValidator(_address)]
 """HOST:PORT or unix:/PATH."""
 Url = Annotated[str, AfterValidator(_url)]
-"""An http or https URL."""
+"""An https URL, or an http one of this machine."""
 
 
 def is_ip(host: str) -> bool:

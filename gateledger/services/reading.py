@@ -50,7 +50,7 @@ def parse(text: str, name: str, base: Path | None = None) -> Services:
     try:
         return Services.model_validate(content, context={"base": base})
     except ValidationError as error:
-        said = [_said(detail, lines, name) for detail in error.errors()]
+        said = [_said(detail, lines, name) for detail in _telling(error.errors())]
         raise ServicesError("\n".join(dict.fromkeys(said))) from error
 
 
@@ -84,6 +84,15 @@ def _marks(node: yaml.Node, at: Keys, name: str) -> Iterator[tuple[Keys, int]]:
             )
 
 
+def _telling(details: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Without "too short" for a list whose items are complained of one by one."""
+    for detail in details:
+        at = detail["loc"]
+        inside = any(other["loc"][: len(at)] == at and other is not detail for other in details)
+        if not (detail["type"] == "too_short" and inside):
+            yield detail
+
+
 def _said(detail: Mapping[str, Any], lines: Mapping[Keys, int], name: str) -> str:
     at: Keys = tuple(detail["loc"])
     where = f"{name}:{_line(at, lines)}: {_dotted(at) or 'the whole'}"
@@ -91,6 +100,8 @@ def _said(detail: Mapping[str, Any], lines: Mapping[Keys, int], name: str) -> st
         return f"{where}: there is no such key here; {_instead(at)}"
     if detail["type"] == "missing":
         return f"{where}: is missing, and has no default; {DOCS} says what it is for"
+    if detail["type"] == "too_short":
+        return f"{where}: must have at least one; {DOCS} has examples"
     message = str(detail["msg"]).removeprefix("Value error, ")
     # An object is told by its place; a plain value is worth repeating, unless it could be a secret.
     value = detail["input"]

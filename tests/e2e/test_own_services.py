@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -336,6 +337,23 @@ def test_a_replaced_certificate_is_shown_to_the_next_client(own: OwnServices) ->
     eventually(lambda: serial() != before, "the new certificate")
 
 
+@pytest.mark.parametrize("service", ["extauthz", "alslog"])
+def test_the_services_let_nobody_in_without_a_certificate(own: OwnServices, service: str) -> None:
+    listen = own.stack.ready[service]
+    host, _, port = (listen if isinstance(listen, str) else listen[0]).rpartition(":")
+    context = ssl.create_default_context(cafile=own.certs / "internal-ca.pem")
+    context.set_alpn_protocols(["h2"])
+
+    with (
+        pytest.raises((ssl.SSLError, ConnectionError)),
+        socket.create_connection((host, int(port)), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname=f"{service}.internal") as connection,
+    ):
+        while connection.recv(1024):
+            pass
+        raise ConnectionError("closed without a word")
+
+
 def test_tls_below_1_2_is_refused(own: OwnServices) -> None:
     context = own.context()
     with pytest.warns(DeprecationWarning):
@@ -343,8 +361,6 @@ def test_tls_below_1_2_is_refused(own: OwnServices) -> None:
         context.minimum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
     host, _, port = own.listeners[0].partition("//")[2].rpartition(":")
-    import socket
-
     with pytest.raises(ssl.SSLError), socket.create_connection((host, int(port)), timeout=30) as plain:
         context.wrap_socket(plain, server_hostname="127.0.0.1")
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -25,6 +26,17 @@ from throwaway_ca import Pair, ThrowawayCa, self_signed
 EXAMPLE = Path(__file__).resolve().parents[2] / "envoy" / "examples" / "identity"
 API_KEY = "0f2d" * 16
 HOST = "shop.example.com"
+INTERNAL = "".join(
+    f"""
+{service}:
+  tls:
+    sni: {service}.internal
+    ca: certs/internal-ca.pem
+    certificate: certs/envoy.pem
+    key: certs/envoy-key.pem
+"""
+    for service in ("extauthz", "alslog")
+)
 
 
 class Issuer:
@@ -133,16 +145,37 @@ def own_services(root: Path) -> Iterator[OwnServices]:
     corp = Issuer("corp", sub="alice", realm_access={"roles": ["staff", "boss"]})
     partner = Issuer("partner", email="bob@partner.example")
     (directory / "jwks-corp.json").write_text(json.dumps(corp.jwks))
+    internal = ThrowawayCa(certs, "internal CA")
+    internal.write("internal-ca.pem")
+    internal.issue("envoy", common_name="envoy")
+    settings = {"GATELEDGER_EXTAUTHZ__POLICY": str(directory / "policy.csv")}
+    for service in ("extauthz", "alslog"):
+        settings |= over_tcp(internal, service)
     pair = server_ca.issue("upstream", "shop.internal", "localhost")
     with GuardedUpstream(pair, {"/partner/jwks.json": partner.jwks}) as upstream:
         _adapt(directory / "services.yaml", upstream.port)
         stack = StackProcess(
             root / "home",
-            {"GATELEDGER_EXTAUTHZ__POLICY": str(directory / "policy.csv")},
+            settings,
             ("--services", str(directory / "services.yaml")),
         )
         with stack:
             yield OwnServices(stack, directory, server_ca, clients, corp, partner)
+
+
+def over_tcp(ca: ThrowawayCa, service: str) -> dict[str, str]:
+    """Settings of a service that is reached over TCP, with certificates on both sides."""
+    pair = ca.issue(service, f"{service}.internal")
+    # An address that nothing else on this machine takes ports of.
+    host = f"127.{os.getpid() % 200 + 20}.7.1"
+    with socket.create_server((host, 0)) as free:
+        listen = f"{host}:{free.getsockname()[1]}"
+    tls = {"certificate": pair.certificate, "key": pair.key, "client_ca": ca.directory / "internal-ca.pem"}
+    prefix = f"GATELEDGER_{service.upper()}__"
+    return {
+        f"{prefix}LISTEN": json.dumps([listen]) if service == "extauthz" else listen,
+        f"{prefix}TLS": json.dumps({name: str(path) for name, path in tls.items()}),
+    }
 
 
 def _adapt(services: Path, upstream_port: int) -> None:
@@ -156,4 +189,4 @@ def _adapt(services: Path, upstream_port: int) -> None:
     ):
         assert shipped in text
         text = text.replace(shipped, here)
-    services.write_text(text)
+    services.write_text(text + INTERNAL)
