@@ -20,7 +20,6 @@ from envoy_data_plane.envoy.config.core.v3 import (
 )
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     CertificateValidationContext,
-    CertificateValidationContextSystemRootCerts,
     CommonTlsContext,
     DownstreamTlsContext,
     SdsSecretConfig,
@@ -81,23 +80,15 @@ def downstream(tls: ServerTls, name: str, directory: Path) -> Socket:
 
 def upstream(tls: ClientTls, name: str, directory: Path, protocols: list[str]) -> Socket:
     """TLS to the cluster `name`: its certificate is verified, by name too."""
-    files = []
+    files = [_validation(f"{name}.ca", tls.ca, tls.san or (tls.sni,), directory)]
     common = CommonTlsContext(
         tls_params=TlsParameters(
             tls_minimum_protocol_version=TlsParametersTlsProtocol.TLSv1_2,
             tls_maximum_protocol_version=TlsParametersTlsProtocol.TLSv1_3,
         ),
         alpn_protocols=protocols,
+        validation_context_sds_secret_config=_source(files[0]),
     )
-    names = tls.san or (tls.sni,)
-    if tls.ca:
-        files.append(_validation(f"{name}.ca", tls.ca, names, directory))
-        common.validation_context_sds_secret_config = _source(files[-1])
-    else:
-        common.validation_context = CertificateValidationContext(
-            system_root_certs=CertificateValidationContextSystemRootCerts(),
-            match_typed_subject_alt_names=[_matcher(one) for one in names],
-        )
     if tls.certificate and tls.key:
         files.append(_certificate(f"{name}.certificate", tls.certificate, tls.key, directory))
         common.tls_certificate_sds_secret_configs = [_source(files[-1])]

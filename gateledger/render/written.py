@@ -40,7 +40,7 @@ class Beside:
 def write_secrets(directory: Path, files: Iterable[SecretFile]) -> None:
     """The files that name certificates; they hold none themselves. Raises OSError."""
     for file in files:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
         write_private(file.path, as_bytes(file.content))
 
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, field_validator, model_validator
 
 from extauthz.identity_settings import IdentitySettings, Issuer, Sources
-from gateledger.services.network import ClientTls, File, Host, Listener, Upstream, UpstreamAddress, Url
+from gateledger.services.network import (
+    SYSTEM_CA,
+    ClientTls,
+    File,
+    Host,
+    Listener,
+    Upstream,
+    UpstreamAddress,
+    Url,
+)
 from service.settings import Section
 
 if TYPE_CHECKING:
@@ -27,9 +36,7 @@ class JwksServer(Section):
     """Where an issuer publishes its keys. Envoy fetches them at its start, and again before they get old."""
 
     uri: Url = Field(description="URL of the key set, https://…; http://… on this machine only.")
-    ca: File | None = Field(
-        None, description="CA certificates that its server is verified by, PEM. Default: this system's."
-    )
+    ca: File = Field(SYSTEM_CA, description="CA certificates that its server is verified by, PEM.")
     timeout_seconds: float = Field(5, gt=0, description="Seconds that a fetch may take.")
     cache_seconds: int = Field(300, ge=1, description="Seconds after which the keys are fetched again.")
 

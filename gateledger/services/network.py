@@ -13,6 +13,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from service.settings import IpAddress, Section
 
 UNIX = "unix:"
+# Envoy's own word for the system's certificates, system_root_certs, is taken and not acted on: with it alone
+# any certificate would do.
+SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _DNS = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_-]{1,63})*")
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
@@ -82,7 +85,7 @@ class ClientTls(Section):
     """TLS as a client: whom to expect, and who one is oneself. Certificates are read again when they change."""
 
     sni: str = Field(description="The name that is asked for, and verified unless san says otherwise.")
-    ca: File | None = Field(None, description="CA certificates, PEM. Default: this system's.")
+    ca: File = Field(SYSTEM_CA, description="CA certificates that it is verified by, PEM.")
     san: tuple[str, ...] = Field(
         (),
         description="Names of which its certificate must have one: DNS names, IP addresses or URIs. Default: sni.",

@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     known: Mapping[str, Any] = {}
 
-    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_GET(self) -> None:
         if self.headers.get("upgrade", "").lower() == "websocket":
             self._echo()
             return
