@@ -376,7 +376,7 @@ def test_tls_below_1_2_is_refused(own: OwnServices) -> None:
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     host, _, port = own.listeners[0].partition("//")[2].rpartition(":")
     with (
-        pytest.raises(ssl.SSLError, match="(?i)alert protocol version"),
+        pytest.raises(ssl.SSLError, match=r"(?i)alert protocol version"),
         socket.create_connection((host, int(port)), timeout=30) as plain,
     ):
         context.wrap_socket(plain, server_hostname="127.0.0.1")
