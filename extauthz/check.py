@@ -16,7 +16,7 @@ from access import UNKNOWN, AccessRequest, Decision, ReasonCode, uuid7
 from access.decision_id import RANDOM_BYTES
 from extauthz import wire
 from extauthz.decide import decide
-from extauthz.identity import Identities
+from extauthz.identity import Identities, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from extauthz.identity_settings import IdentitySettings
 
 _MALFORMED = "the Check is no CheckRequest"
+_UNREADABLE = Identity(UNKNOWN, "the claims of the token cannot be read: nested too deeply")
 
 
 class Checked(NamedTuple):
@@ -95,7 +96,7 @@ class Checker:
             asked = wire.asked_from(message, self._identities.headers)
         except wire.WireError:
             return self._undecided(ReasonCode.BAD_REQUEST, _MALFORMED), ""
-        identity = self._identities.identify(asked)
+        identity = _UNREADABLE if asked.unreadable else self._identities.identify(asked)
         decision = decide(asked, identity, self._snapshot(), self._rules, _decision_id())
         return decision, asked.request_id
 

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from access import Answer, Decision, ReasonCode
 from extauthz.asked import Asked
+from extauthz.shallow import varint, without
 from protos.gen import core_pb2, ext_authz_pb2
 
 if TYPE_CHECKING:
@@ -58,12 +59,14 @@ def asked_from(message: bytes, credential_headers: frozenset[str] = frozenset())
 
     `credential_headers` names the headers, besides authorization, whose lines identity wants to see.
     """
+    unreadable = False
     try:
         attributes = ext_authz_pb2.CheckRequest.FromString(message).attributes
-    except DecodeError as error:
-        raise WireError("the message is no CheckRequest") from error
+    except DecodeError:
+        attributes = _without_claims(message)
+        unreadable = True
     http = attributes.request.http
-    authorization, hosts, paths = [], [], []
+    authorization, hosts, paths, connection = [], [], [], []
     request_id = ""
     credentials: dict[str, tuple[str, ...]] = {}
     for name, value in _headers(http):
@@ -75,6 +78,8 @@ def asked_from(message: bytes, credential_headers: frozenset[str] = frozenset())
             paths.append(value)
         elif name == "x-request-id":
             request_id = value
+        elif name == "connection":
+            connection.append(value)
         elif name in credential_headers:
             credentials[name] = (*credentials.get(name, ()), value)
     return Asked(
@@ -89,10 +94,22 @@ def asked_from(message: bytes, credential_headers: frozenset[str] = frozenset())
         credentials=credentials,
         certificate=attributes.source.certificate,
         hosts=tuple(hosts),
+        connection=tuple(connection),
         tokens=_fields(attributes.metadata_context, JWT_NAMESPACE),
         fragment=http.fragment,
+        unreadable=unreadable,
         request_id=request_id,
     )
+
+
+def _without_claims(message: bytes) -> ext_authz_pb2.AttributeContext:
+    """What a message says beside the claims, where they alone keep it from being read. Raises WireError."""
+    attributes = ext_authz_pb2.CheckRequest.ATTRIBUTES_FIELD_NUMBER
+    claims = ext_authz_pb2.AttributeContext.METADATA_CONTEXT_FIELD_NUMBER
+    try:
+        return ext_authz_pb2.CheckRequest.FromString(without(message, attributes, claims)).attributes
+    except (DecodeError, ValueError) as error:
+        raise WireError("the message is no CheckRequest") from error
 
 
 class Answered(NamedTuple):
@@ -134,21 +151,12 @@ def journal_entry(metadata: bytes, request_id: str, time_ns: int) -> bytes:
     named = request_id.encode("utf-8", "replace")
     content = b"".join(
         (
-            *(_METADATA, _varint(len(metadata)), metadata),
-            *(_REQUEST_ID, _varint(len(named)), named),
+            *(_METADATA, varint(len(metadata)), metadata),
+            *(_REQUEST_ID, varint(len(named)), named),
             *(_TIME, time_ns.to_bytes(8, "little")),
         )
     )
-    return b"".join((_ENTRY, _varint(len(content)), content))
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return b"".join((_ENTRY, varint(len(content)), content))
 
 
 def _sealed(response: ext_authz_pb2.CheckResponse, *, allow: bool) -> bytes:

@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     from gateledger.services.model import Peer, Services
     from gateledger.services.network import Listener
 
+# What early_header_mutation takes off at once, and what of it also goes behind a trusted proxy.
+_ALL_FORWARDED = {"remove_on_match": {"key_matcher": {"prefix": "x-forwarded-"}}}
+_FORWARDED = (
+    *(
+        "by",
+        "client-cert",
+        "email",
+        "groups",
+        "host",
+        "method",
+        "path",
+        "port",
+        "prefix",
+        "preferred-username",
+    ),
+    *("proto", "scheme", "server", "ssl", "uri", "url", "user"),
+)
 _MIB = 1024 * 1024
 _WHERE = ("type", "dns_lookup_family", "load_assignment")
 _JWT = "envoy.filters.http.jwt_authn"
@@ -103,6 +120,8 @@ def _listener(gate: _Gate, pattern: dict[str, Any], one: Listener, number: int) 
 def _fill(manager: dict[str, Any], gate: _Gate, one: Listener) -> None:
     services = gate.services
     manager["xff_num_trusted_hops"] = one.trusted_hops
+    if one.trusted_hops:
+        _keep_forwarded_for(manager)
     manager["scheme_header_transformation"] = {"scheme_to_overwrite": "https" if one.tls else "http"}
     manager["max_request_headers_kb"] = services.limits.headers_kib
     options = manager["common_http_protocol_options"]
@@ -122,6 +141,15 @@ def _fill(manager: dict[str, Any], gate: _Gate, one: Listener) -> None:
     else:
         manager["http_filters"].remove(filters[_JWT])
     _show_credentials(filters[_AUTHZ]["typed_config"], services)
+
+
+def _keep_forwarded_for(manager: dict[str, Any]) -> None:
+    """Where proxies of one's own come before, their x-forwarded-for is read; its relatives still go."""
+    for extension in manager["early_header_mutation_extensions"]:
+        mutations = extension["typed_config"]["mutations"]
+        if _ALL_FORWARDED in mutations:
+            at = mutations.index(_ALL_FORWARDED)
+            mutations[at : at + 1] = [{"remove": f"x-forwarded-{name}"} for name in _FORWARDED]
 
 
 def _show_credentials(authz: dict[str, Any], services: Services) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import http.client
 import json
-import os
 import shutil
 import socket
 import ssl
@@ -20,6 +19,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from guarded_upstream import GuardedUpstream
 from jwt.algorithms import ECAlgorithm
+from ports import free_port
 from stack_process import Answer, StackProcess
 from throwaway_ca import Pair, ThrowawayCa, self_signed
 
@@ -166,10 +166,7 @@ def own_services(root: Path) -> Iterator[OwnServices]:
 def over_tcp(ca: ThrowawayCa, service: str) -> dict[str, str]:
     """Settings of a service that is reached over TCP, with certificates on both sides."""
     pair = ca.issue(service, f"{service}.internal")
-    # An address that nothing else on this machine takes ports of.
-    host = f"127.{os.getpid() % 200 + 20}.7.1"
-    with socket.create_server((host, 0)) as free:
-        listen = f"{host}:{free.getsockname()[1]}"
+    listen = f"127.0.0.1:{free_port()}"
     tls = {"certificate": pair.certificate, "key": pair.key, "client_ca": ca.directory / "internal-ca.pem"}
     prefix = f"GATELEDGER_{service.upper()}__"
     return {
@@ -182,8 +179,8 @@ def _adapt(services: Path, upstream_port: int) -> None:
     """Free ports, and the hash of a key that the test knows; all else is as it ships."""
     text = services.read_text()
     for shipped, here in (
-        ("127.0.0.1:10443", "127.0.0.1:0"),
-        ("127.0.0.1:10080", "127.0.0.1:0"),
+        ("127.0.0.1:10443", f"127.0.0.1:{free_port()}"),
+        ("127.0.0.1:10080", f"127.0.0.1:{free_port()}"),
         (":8443", f":{upstream_port}"),
         ("0" * 64, hashlib.sha256(API_KEY.encode()).hexdigest()),
     ):

@@ -79,12 +79,13 @@ def test_the_gate_fails_closed_and_keeps_entries_while_alslog_is_away(tmp_path: 
     text = fill(read(asset("envoy/bootstrap.yaml")), local(tmp_path), "b")
     content = json.loads(as_json(text, "b"))["static_resources"]
     manager = content["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    authz = manager["http_filters"][-2]["typed_config"]
+    authz = manager["http_filters"][1]["typed_config"]
     clusters = {cluster["name"]: cluster for cluster in content["clusters"]}
 
     assert [f["name"].rpartition(".")[2] for f in manager["http_filters"]] == [
         "jwt_authn",
         "ext_authz",
+        "header_mutation",
         "router",
     ]
     assert authz["failure_mode_allow"] is False

@@ -158,6 +158,20 @@ def test_each_listener_has_what_is_said_of_it(directory: Path) -> None:
     assert manager(rendered)["use_remote_address"] is True
 
 
+def test_the_x_forwarded_for_of_a_proxy_is_left_only_where_it_is_trusted(directory: Path) -> None:
+    rendered = gate(LARGE, directory)
+    trusted, plain = (
+        manager(rendered, number)["early_header_mutation_extensions"][0]["typed_config"]["mutations"]
+        for number in (0, 1)
+    )
+    all_of_them = {"remove_on_match": {"key_matcher": {"prefix": "x-forwarded-"}}}
+
+    assert all_of_them in plain
+    assert all_of_them not in trusted
+    assert {"remove": "x-forwarded-for"} not in trusted
+    assert {"remove": "x-forwarded-host"} in trusted
+
+
 def test_credentials_are_shown_to_extauthz_alone(directory: Path) -> None:
     rendered = gate(LARGE, directory)
     authz = {one["name"]: one for one in manager(rendered)["http_filters"]}["envoy.filters.http.ext_authz"]
