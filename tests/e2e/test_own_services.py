@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
+import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from own_services import API_KEY, OwnServices, own_services
+from own_services import API_KEY, EXAMPLE, OwnServices, own_services
 from stack_process import Answer, eventually
 
 OTHER_KEY = "1234" * 16
@@ -380,6 +382,26 @@ def test_tls_below_1_2_is_refused(own: OwnServices) -> None:
         socket.create_connection((host, int(port)), timeout=30) as plain,
     ):
         context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def test_the_commands_of_the_example_print_what_it_says(own: OwnServices) -> None:
+    page = (EXAMPLE / "README.md").read_text()
+    shown = page[page.index("```console\n") + 11 : page.rindex("```")]
+    for shipped, here in zip(("10443", "10080"), own.listeners, strict=True):
+        shown = shown.replace(f":{shipped}", f":{here.rpartition(':')[2]}")
+    commands = [line.removeprefix("$ ") for line in shown.splitlines() if line.startswith("$ ")]
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(["shopt -s expand_aliases", *commands])],
+        cwd=own.directory,
+        env={**os.environ, "CORP": own.corp.token(), "PARTNER": own.partner.token(), "KEY": API_KEY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert [line for line in shown.splitlines() if not line.startswith("$ ")] == done.stdout.split(), (
+        done.stderr
+    )
 
 
 def test_the_services_of_the_example_are_in_ready_json(own: OwnServices) -> None:
