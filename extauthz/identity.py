@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # A subject that the policy may be asked about, or (with a `refusal`) the cause why there is none.
 Identity = Found
 
+_NOBODY = Identity(ANONYMOUS)
 _SAID = {"jwt": "token", "mtls": "client certificate", "api_key": "API key"}
 
 
@@ -41,29 +42,34 @@ class Identities:
 
     def identify(self, asked: Asked) -> Identity:
         """The identity behind a request."""
-        came = [(kind, found) for kind in self._precedence if (found := self._found(kind, asked))]
-        for _, found in came:
-            if found.refusal:
+        came = []
+        for kind in self._precedence:
+            if found := self._found(kind, asked):
+                if found.refusal:
+                    return found
+                came.append((kind, found))
+        for kind, found in came:
+            if self._takes(asked.service, kind, found):
                 return found
         if not came:
-            return Identity(ANONYMOUS)
-        taken = [found for kind, found in came if self._takes(asked.service, kind, found)]
-        if not taken:
-            said = " nor ".join(_SAID[kind] for kind, _ in came)
-            return Identity(UNKNOWN, f"service {asked.service} does not take this {said}")
-        return taken[0]
+            return _NOBODY
+        said = " nor ".join(_SAID[kind] for kind, _ in came)
+        return Identity(UNKNOWN, f"service {asked.service} does not take this {said}")
 
     def _found(self, kind: str, asked: Asked) -> Found | None:
         if kind == "jwt":
             return self._tokens.found(asked.tokens, self._token_lines(asked))
         if kind == "api_key":
-            return self._keys.found(asked.credentials.get(self._keys.header, ()))
+            lines = asked.credentials.get(self._keys.header)
+            return self._keys.found(lines) if lines else None
         if asked.certificate and self._certificates:
             return identity_mtls.found(asked.certificate, self._certificates)
         return None
 
     def _token_lines(self, asked: Asked) -> list[tuple[str, str]]:
         lines = [(AUTHORIZATION, line) for line in asked.authorization]
+        if not asked.credentials:
+            return lines
         for name, found in asked.credentials.items():
             if name in self._tokens.headers:
                 lines.extend((name, line) for line in found)

@@ -41,10 +41,8 @@ class Keys:
             for key in keys
         }
 
-    def found(self, lines: Sequence[str]) -> Found | None:
-        """From all lines of the header; None where there is none. No cause repeats a key."""
-        if not lines:
-            return None
+    def found(self, lines: Sequence[str]) -> Found:
+        """From all lines of the header, at least one. No cause repeats a key."""
         if len(lines) > 1:
             return _refused(f"the header came {len(lines)} times")
         key = lines[0]

@@ -66,13 +66,16 @@ class Tokens:
 
     def _beside(self, issuer: Issuer, lines: Sequence[tuple[str, str]]) -> str:
         """What of the headers was not verified with the token; empty where nothing else came."""
-        names = {name for name, _ in lines}
-        if len(names) > 1:
-            return f"more than one header holds a token: {' and '.join(sorted(names))}"
-        shapes = [(self._shapes.get((issuer.name, name)), line) for name, line in lines]
-        if len(lines) > 1 or not all(shape and shape.fullmatch(line) for shape, line in shapes):
-            return f"the {lines[0][0].title()} header holds more than the verified token"
-        return ""
+        if not lines:
+            return ""
+        name, line = lines[0]
+        if len(lines) == 1:
+            shape = self._shapes.get((issuer.name, name))
+            if shape and shape.fullmatch(line):
+                return ""
+        if names := {other for other, _ in lines} - {name}:
+            return f"more than one header holds a token: {' and '.join(sorted({name, *names}))}"
+        return f"the {name.title()} header holds more than the verified token"
 
     def _unverified(self, tokens: Mapping[str, object], lines: Sequence[tuple[str, str]]) -> Found | None:
         came = list(self._failures(tokens))

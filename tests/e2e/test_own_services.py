@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from own_services import API_KEY, EXAMPLE, OwnServices, own_services
+from own_services import API_KEY, EXAMPLE, HOST, OwnServices, own_services
 from stack_process import Answer, eventually
 
 OTHER_KEY = "1234" * 16
@@ -346,10 +346,13 @@ def test_a_replaced_certificate_is_shown_to_the_next_client(own: OwnServices) ->
             assert shown
             return str(shown["serialNumber"])
 
-    before = serial()
-    own.server_ca.issue("server", "127.0.0.1", "shop.example.com")
+    first = serial()
+    own.server_ca.swap("server", "127.0.0.1", HOST)
+    eventually(lambda: serial() != first, "the certificate behind the new link")
+    second = serial()
+    own.server_ca.issue("server", "127.0.0.1", HOST)
 
-    eventually(lambda: serial() != before, "the new certificate")
+    eventually(lambda: serial() not in {first, second}, "the certificate that was renamed into its place")
 
 
 @pytest.mark.parametrize("service", ["extauthz", "alslog"])

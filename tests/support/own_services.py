@@ -133,7 +133,7 @@ def own_services(root: Path) -> Iterator[OwnServices]:
         (client_ca, "clients-ca.pem"),
     ):
         ca.write(file)
-    server_ca.issue("server", "127.0.0.1", HOST)
+    server_ca.swap("server", "127.0.0.1", HOST)
     clients = {
         "batch": client_ca.issue("batch", "spiffe://example.com/batch"),
         "two": client_ca.issue("two", "spiffe://example.com/batch", "spiffe://example.com/other"),

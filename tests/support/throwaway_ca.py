@@ -52,6 +52,16 @@ class ThrowawayCa:
         certificate = _signed(subject, self.certificate.subject, key, self.key, names, ca=False, days=days)
         return _written(self.directory, file, certificate, key)
 
+    def swap(self, file: str, *names: str) -> None:
+        """As `issue`, but in Kubernetes' way: FILE.pem is a link through the link ..data, which alone is replaced."""
+        version = f"..{x509.random_serial_number()}"
+        ThrowawayCa(self.directory / version, self.name, self.key).issue(file, *names)
+        (self.directory / "..new").symlink_to(version)
+        (self.directory / "..new").rename(self.directory / "..data")
+        for name in (f"{file}.pem", f"{file}-key.pem"):
+            if not (self.directory / name).exists():
+                (self.directory / name).symlink_to(f"..data/{name}")
+
 
 def self_signed(directory: Path, file: str, *names: str) -> Pair:
     """A certificate that nobody but its own key signed."""
