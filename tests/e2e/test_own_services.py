@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
 from own_services import API_KEY, EXAMPLE, HOST, OwnServices, own_services
 from stack_process import Answer, eventually
@@ -405,6 +406,37 @@ def test_the_commands_of_the_example_print_what_it_says(own: OwnServices) -> Non
     assert [line for line in shown.splitlines() if not line.startswith("$ ")] == done.stdout.split(), (
         done.stderr
     )
+
+
+def test_http_2_is_spoken_where_the_client_does(own: OwnServices) -> None:
+    context = own.context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    host, _, port = own.listeners[0].partition("//")[2].rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        assert connection.selected_alpn_protocol() == "h2"
+
+
+def test_the_gate_does_not_say_what_it_is(own: OwnServices) -> None:
+    answer = own.ask("/nowhere")
+
+    assert answer.status == 404
+    assert "server" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/quitquitquit", 403), ("/runtime_modify?x=y", 403), ("/ready", 200)]
+)
+def test_the_admin_interface_does_what_the_stack_needs_and_no_more(
+    own: OwnServices, path: str, status: int
+) -> None:
+    socket_path = own.stack.ready["envoy_admin"].removeprefix("unix:")
+    with httpx.Client(transport=httpx.HTTPTransport(uds=socket_path), base_url="http://envoy") as client:
+        found = client.post(path).status_code if status == 403 else client.get(path).status_code
+
+    assert found == status
 
 
 def test_the_services_of_the_example_are_in_ready_json(own: OwnServices) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@functools.cache
 def gate(text: str, directory: Path) -> Rendered:
     services = parse(text, "services.yaml", directory)
     return built(load(environ={}), services, directory / "admin.sock", directory / "secrets")
