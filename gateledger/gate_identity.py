@@ -27,6 +27,9 @@ def identity_problems(manager: Mapping[str, Any], identity: IdentitySettings) ->
     yield from _providers(manager, identity)
     for authz in of_type(manager, AUTHZ):
         yield from _credentials(authz, identity)
+    for name in sorted(_headers(identity)):
+        if any(_removes(mutation, name) for mutation in _early(manager)):
+            yield f"early_header_mutation takes {name!r} off before extauthz sees what stands there; choose another header"
 
 
 def tls_problems(static: Mapping[str, Any]) -> Iterator[str]:
@@ -76,9 +79,7 @@ def _provider(name: str, provider: Mapping[str, Any]) -> Iterator[str]:
 
 def _credentials(authz: Mapping[str, Any], identity: IdentitySettings) -> Iterator[str]:
     patterns = (authz.get("allowed_headers") or {}).get("patterns") or []
-    wanted = {"authorization"} | {header.name for issuer in identity.issuers for header in issuer.headers}
-    if identity.api_keys:
-        wanted.add(identity.api_keys.header)
+    wanted = _headers(identity)
     # Without the list Envoy shows all headers; of patterns that are no plain names nothing is claimed.
     plain = bool(patterns) and all("exact" in pattern for pattern in patterns)
     hidden = wanted - {pattern["exact"] for pattern in patterns} if plain else set()
@@ -89,3 +90,24 @@ def _credentials(authz: Mapping[str, Any], identity: IdentitySettings) -> Iterat
             "ext_authz's include_peer_certificate and the setting extauthz.client_certificates do not agree: "
             "set both, or neither"
         )
+
+
+def _headers(identity: IdentitySettings) -> set[str]:
+    """Where credentials stand."""
+    found = {"authorization"} | {header.name for issuer in identity.issuers for header in issuer.headers}
+    return found | ({identity.api_keys.header} if identity.api_keys else set())
+
+
+def _early(manager: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for extension in manager.get("early_header_mutation_extensions") or []:
+        yield from (extension.get("typed_config") or {}).get("mutations") or []
+
+
+def _removes(mutation: Mapping[str, Any], name: str) -> bool:
+    matcher = (mutation.get("remove_on_match") or {}).get("key_matcher") or {}
+    prefix = matcher.get("prefix")
+    return (
+        mutation.get("remove") == name
+        or matcher.get("exact") == name
+        or bool(prefix and name.startswith(prefix))
+    )

@@ -11,7 +11,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import grpc
 import httpx
 import pytest
 from own_services import API_KEY, EXAMPLE, HOST, OwnServices, own_services
@@ -406,6 +408,46 @@ def test_the_commands_of_the_example_print_what_it_says(own: OwnServices) -> Non
     assert [line for line in shown.splitlines() if not line.startswith("$ ")] == done.stdout.split(), (
         done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "claims", "code", "reason_code"),
+    [
+        pytest.param("Count", {}, grpc.StatusCode.OK, "rule_allow", id="allowed"),
+        pytest.param("Empty", {}, grpc.StatusCode.PERMISSION_DENIED, "no_matching_rule", id="denied"),
+        pytest.param(
+            "Count",
+            {"seconds": -60},
+            grpc.StatusCode.UNAUTHENTICATED,
+            "invalid_credential",
+            id="expired token",
+        ),
+    ],
+)
+def test_a_grpc_call_is_answered_in_grpcs_words(
+    own: OwnServices, method: str, claims: dict[str, float], code: grpc.StatusCode, reason_code: str
+) -> None:
+    metadata = [("authorization", f"Bearer {own.corp.token(**claims)}"), ("x-subject", "root")]
+    with grpc.insecure_channel(own.listeners[1].partition("//")[2]) as channel:
+        call = channel.unary_unary(f"/stock.v1.Stock/{method}")
+        answer, ended = outcome_of(call, metadata)
+    request_id = dict(ended.initial_metadata() or ended.trailing_metadata())["x-request-id"]
+    row = own.stack.row(str(request_id))
+
+    assert ended.code() is code
+    assert (row["service"], row["action"], row["reason_code"]) == ("stock", "POST", reason_code)
+    assert row["resource"] == f"/stock.v1.Stock/{method}"
+    if code is grpc.StatusCode.OK:
+        assert json.loads(answer)["x-subject"] == "corp:alice"
+
+
+def outcome_of(call: Any, metadata: Sequence[tuple[str, str]]) -> tuple[bytes, Any]:
+    """A unary call's answer, and how it ended; an error is an end like any other."""
+    try:
+        answer, ended = call.with_call(b"", metadata=metadata, timeout=30)
+    except grpc.RpcError as error:
+        return b"", error
+    return answer, ended
 
 
 def test_http_2_is_spoken_where_the_client_does(own: OwnServices) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
+from grpc_upstream import grpc_upstream
 from guarded_upstream import GuardedUpstream
 from jwt.algorithms import ECAlgorithm
 from ports import free_port
@@ -152,8 +153,11 @@ def own_services(root: Path) -> Iterator[OwnServices]:
     for service in ("extauthz", "alslog"):
         settings |= over_tcp(internal, service)
     pair = server_ca.issue("upstream", "shop.internal", "localhost")
-    with GuardedUpstream(pair, {"/partner/jwks.json": partner.jwks}) as upstream:
-        _adapt(directory / "services.yaml", upstream.port)
+    with (
+        GuardedUpstream(pair, {"/partner/jwks.json": partner.jwks}) as upstream,
+        grpc_upstream(root / "stock.sock"),
+    ):
+        _adapt(directory / "services.yaml", upstream.port, root / "stock.sock")
         stack = StackProcess(
             root / "home",
             settings,
@@ -175,13 +179,14 @@ def over_tcp(ca: ThrowawayCa, service: str) -> dict[str, str]:
     }
 
 
-def _adapt(services: Path, upstream_port: int) -> None:
+def _adapt(services: Path, upstream_port: int, stock: Path) -> None:
     """Free ports, and the hash of a key that the test knows; all else is as it ships."""
     text = services.read_text()
     for shipped, here in (
         ("127.0.0.1:10443", f"127.0.0.1:{free_port()}"),
         ("127.0.0.1:10080", f"127.0.0.1:{free_port()}"),
         (":8443", f":{upstream_port}"),
+        ("/run/shop/stock.sock", str(stock)),
         ("0" * 64, hashlib.sha256(API_KEY.encode()).hexdigest()),
     ):
         assert shipped in text

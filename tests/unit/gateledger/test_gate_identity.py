@@ -105,6 +105,28 @@ def test_what_lets_a_stranger_in_is_told(change: Callable[[dict[str, Any]], obje
             {"client_certificates": {"subject": "cert:{uri}"}}, "do not agree", id="no certificate is shown"
         ),
         pytest.param(
+            {
+                "api_keys": {
+                    "header": "x-host",
+                    "subject": "key:{name}",
+                    "keys": [{"name": "a", "sha256": "a" * 64}],
+                }
+            },
+            "takes 'x-host' off",
+            id="a header that is removed",
+        ),
+        pytest.param(
+            {
+                "api_keys": {
+                    "header": "x-original-key",
+                    "subject": "key:{name}",
+                    "keys": [{"name": "a", "sha256": "a" * 64}],
+                }
+            },
+            "takes 'x-original-key' off",
+            id="a header that is removed with its kind",
+        ),
+        pytest.param(
             {"api_keys": {"subject": "key:{name}", "keys": [{"name": "a", "sha256": "a" * 64}]}},
             "lack 'x-api-key'",
             id="no key is shown",
