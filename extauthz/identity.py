@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from access import ANONYMOUS, UNKNOWN
+from access import ANONYMOUS, Subject
 from extauthz import identity_mtls
 from extauthz.identity_api_key import Keys
 from extauthz.identity_jwt import AUTHORIZATION, Found, Tokens
@@ -53,8 +53,10 @@ class Identities:
                 return found
         if not came:
             return _NOBODY
+        shown = came[0][1].subject
         said = " nor ".join(_SAID[kind] for kind, _ in came)
-        return Identity(UNKNOWN, f"service {asked.service} does not take this {said}")
+        nobody = Subject("", auth_method=shown.auth_method, issuer=shown.issuer)
+        return Identity(nobody, f"service {asked.service} does not take this {said}")
 
     def _found(self, kind: str, asked: Asked) -> Found | None:
         if kind == "jwt":
