@@ -9,6 +9,7 @@ import click
 
 from gateledger.bootstrap import BootstrapError
 from gateledger.cli.options import Unusable, common
+from gateledger.services.notes import notes
 from gateledger.services.reading import ServicesError
 from gateledger.services.reading import load as load_services
 from gateledger.stack.programs import envoy_binary
@@ -70,6 +71,8 @@ def render(settings: Settings, *, services_file: Path, output: Path, admin_socke
         raise Unusable(str(error)) from error
     except OSError as error:
         raise Unusable(f"{error.filename or output}: cannot be written: {error.strerror}") from error
+    for note in notes(services):
+        click.echo(f"note: {note}", err=True)
     click.echo(f"{output}: Envoy accepts it")
     click.echo(f"{beside.extauthz}: what extauthz has to know to go with it", err=True)
 

@@ -20,6 +20,7 @@ from gateledger.bootstrap import BootstrapError
 from gateledger.cli.options import Unusable, common_of_a_start
 from gateledger.demo.issuer import IssuerError
 from gateledger.services.model import identity_settings
+from gateledger.services.notes import notes
 from gateledger.services.reading import ServicesError
 from gateledger.services.reading import load as load_services
 from gateledger.stack.addresses import reserved, settle
@@ -140,6 +141,8 @@ def up(
             )
         services = _on_port(_loaded(services_file), port)
         settings = with_identity_of(settings, services)
+        for note in notes(services):
+            _report(f"note: {note}")
     asyncio.run(_up(demo_settings(settings) if demo else settings, demo=demo, services=services))
 
 

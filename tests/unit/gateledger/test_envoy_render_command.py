@@ -65,6 +65,15 @@ def test_a_description_becomes_a_bootstrap_and_what_goes_with_it(directory: Path
     assert not list(directory.glob("*trial*"))
 
 
+def test_what_one_should_know_is_told_and_no_obstacle(directory: Path) -> None:
+    (directory / "server-key.pem").chmod(0o644)
+    done = run("envoy", "render", "-o", "gate.json")
+
+    assert done.exit_code == 0
+    assert "note: " in done.stderr
+    assert "server-key.pem: others of this machine can read this private key; chmod 600 it" in done.stderr
+
+
 def test_no_private_key_is_copied(directory: Path) -> None:
     run("envoy", "render", "-o", "gate.json")
     written = "".join(path.read_text() for path in directory.rglob("gate*") if path.is_file())
