@@ -30,7 +30,7 @@ from gateledger.stack.stack import Stack
 from service.probes import AddressError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from gateledger.services.model import Services
     from gateledger.settings import Settings
@@ -141,9 +141,17 @@ def up(
             )
         services = _on_port(_loaded(services_file), port)
         settings = with_identity_of(settings, services)
-        for note in notes(services):
+        for note in (*notes(services), *_policy_notes(settings)):
             _report(f"note: {note}")
     asyncio.run(_up(demo_settings(settings) if demo else settings, demo=demo, services=services))
+
+
+def _policy_notes(settings: Settings) -> Iterator[str]:
+    if settings.extauthz.policy == asset("policies/policy.csv"):
+        yield (
+            "the sample policy decides, which was made for the demo's services; write your own and name it in the "
+            "setting extauthz.policy"
+        )
 
 
 def _loaded(path: Path) -> Services:

@@ -129,6 +129,14 @@ def test_the_help_of_render_has_a_description_that_renders(directory: Path) -> N
     assert run("envoy", "render", "-o", "gate.json").exit_code == 0
 
 
+def test_whoever_has_no_policy_of_their_own_is_told_so(directory: Path) -> None:
+    (directory / "home").write_text("no directory: the start ends here")
+    done = run("up", "--home", str(directory / "home"), "--services", "services.yaml")
+
+    assert done.exit_code == 2
+    assert "note: the sample policy decides" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "settings", "words"),
     [
