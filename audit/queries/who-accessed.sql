@@ -8,7 +8,7 @@
 --     Art. 33 (what a breach touched)
 -- Param resource: Path as the policy saw it, e.g. /orders/1; a * at the end stands for any rest.
 -- Param service = "": Only this service; empty: any.
--- Param decision = "": Only allow, deny, error, fail_open or not_evaluated; empty: any.
+-- Param decision = "" in allow,deny,error,fail_open,not_evaluated: Only allow, deny, error, fail_open or not_evaluated; empty: any.
 -- Example: gateledger audit who-accessed --resource '/orders/*' --since 7d
 SELECT
     time,

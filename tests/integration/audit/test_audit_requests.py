@@ -80,7 +80,7 @@ def test_a_resource_is_named_whole_or_by_its_beginning(ledger: Ledger, resource:
     [
         pytest.param("", ["deny", "allow"], id="any"),
         pytest.param("allow", ["allow"], id="one"),
-        pytest.param("permit", [], id="none of that name"),
+        pytest.param("error", [], id="one that no request met"),
     ],
 )
 def test_answers_can_be_narrowed_to_a_decision(ledger: Ledger, decision: str, expected: list[str]):
