@@ -107,3 +107,10 @@ def test_the_setting_changes_nothing_for_paths_without_parameters(target: str) -
     path = accepted(target)
 
     assert path == accepted(target, parameters=True)
+
+
+@given(target=TARGETS)
+def test_a_reader_that_decodes_twice_finds_nothing_more(target: str) -> None:
+    path = accepted(target)
+
+    assert unquote(path) == unquote(unquote(path))
