@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,62 @@ def test_the_longest_prefix_of_the_hosts_services_comes_first(directory: Path) -
     }
 
 
+@pytest.mark.parametrize(
+    ("hosts", "host", "expected"),
+    [
+        pytest.param(
+            ["api.example.com", "*.example.com"],
+            "api.example.com",
+            [("one", "/admin"), ("two", "/admin"), ("one", "/"), ("two", "/")],
+            id="a name within a wildcard",
+        ),
+        pytest.param(
+            ["*.eu.example.com", "*.example.com"],
+            "*.eu.example.com",
+            [("one", "/admin"), ("two", "/admin"), ("one", "/"), ("two", "/")],
+            id="a wildcard within a wildcard",
+        ),
+        pytest.param(
+            ["api.example.com", "*.example.com"],
+            "*.example.com",
+            [("two", "/admin"), ("two", "/")],
+            id="the wildcard itself",
+        ),
+        pytest.param(
+            ["example.com", "*.example.com"],
+            "example.com",
+            [("one", "/admin"), ("one", "/")],
+            id="a name beside the wildcard",
+        ),
+        pytest.param(
+            ["notexample.com", "*.example.com"],
+            "notexample.com",
+            [("one", "/admin"), ("one", "/")],
+            id="a name that ends alike",
+        ),
+    ],
+)
+def test_a_host_has_what_every_wider_name_claims_behind_its_own(
+    directory: Path, hosts: list[str], host: str, expected: list[tuple[str, str]]
+) -> None:
+    text = SMALL.replace(
+        "services: [{name: orders, upstream: shop}]",
+        "services:\n"
+        f"  - {{name: two, upstream: shop, hosts: ['{hosts[1]}'], paths: [/, /admin]}}\n"
+        f"  - {{name: one, upstream: shop, hosts: ['{hosts[0]}'], paths: [/, /admin]}}\n",
+    )
+    found = {
+        domain: [
+            (route["name"], route["match"].get("path_separated_prefix") or route["match"].get("prefix"))
+            for route in one["routes"]
+        ]
+        for one in manager(gate(text, directory))["route_config"]["virtual_hosts"]
+        for domain in one["domains"]
+    }
+
+    assert found[host] == expected
+
+
 def test_a_websocket_has_a_route_without_a_time_limit_before_the_one_with(directory: Path) -> None:
     (only,) = manager(gate(SMALL.replace("upstream: shop}", "upstream: shop, websocket: true}"), directory))[
         "route_config"
@@ -170,8 +227,13 @@ def test_the_x_forwarded_for_of_a_proxy_is_left_only_where_it_is_trusted(directo
 
     assert all_of_them in plain
     assert all_of_them not in trusted
-    assert {"remove": "x-forwarded-for"} not in trusted
-    assert {"remove": "x-forwarded-host"} in trusted
+    (pattern,) = (
+        one["remove_on_match"]["key_matcher"]["safe_regex"]["regex"] for one in trusted if one not in plain
+    )
+    relatives = "by f fo for2 for-x forward fox foo of host proto protocol tls-client-cert access-token user"
+    assert not re.fullmatch(pattern, "x-forwarded-for")
+    assert all(re.fullmatch(pattern, f"x-forwarded-{one}") for one in ("", *relatives.split()))
+    assert not re.fullmatch(pattern, "x-subject")
 
 
 def test_credentials_are_shown_to_extauthz_alone(directory: Path) -> None:
