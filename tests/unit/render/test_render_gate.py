@@ -209,6 +209,8 @@ def test_each_listener_has_what_is_said_of_it(directory: Path) -> None:
     assert tls["address"]["socket_address"] == {"address": "::1", "port_value": 443}
     context = tls["filter_chains"][0]["transport_socket"]["typed_config"]
     assert context["require_client_certificate"] is True
+    assert context["disable_stateless_session_resumption"] is True
+    assert context["disable_stateful_session_resumption"] is True
     assert context["common_tls_context"]["tls_params"]["tls_minimum_protocol_version"] == "TLSv1_2"
     assert "transport_socket" not in plain["filter_chains"][0]
     assert manager(rendered)["scheme_header_transformation"] == {"scheme_to_overwrite": "https"}
