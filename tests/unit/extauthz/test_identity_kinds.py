@@ -313,6 +313,11 @@ def test_credentials_are_seen_line_by_line_and_kept_from_the_upstream() -> None:
             "that nothing else uses",
             id="cookie",
         ),
+        pytest.param(
+            {"api_keys": {**KEYS["api_keys"], "header": "Referer"}},
+            "that nothing else uses",
+            id="a header that is logged",
+        ),
     ],
 )
 def test_settings_that_would_blur_credentials_are_refused(settings: dict[str, Any], message: str) -> None:
