@@ -237,6 +237,8 @@ class IdentitySettings(Sources):
 def _checked(template: str) -> str:
     if not FIELD.search(template) or set("{}") & set(FIELD.sub("", template)):
         raise ValueError('must name at least one claim in braces, like "{sub}"')
+    if "}{" in template:
+        raise ValueError('must have a text between two claims, like "{tenant}:{sub}"')
     prefix = _prefix(template)
     # Whole names are looked at with each request; this tells at the start what could only ever be refused.
     problem = subject_problem(f"{prefix}x")

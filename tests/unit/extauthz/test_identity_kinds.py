@@ -307,6 +307,11 @@ def test_credentials_are_seen_line_by_line_and_kept_from_the_upstream() -> None:
             "is where tokens stand",
             id="one header for two",
         ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "a:{org}{sub}"}]},
+            "a text between two claims",
+            id="run together",
+        ),
         pytest.param({"issuers": [{"name": "a", "headers": []}]}, "at least 1", id="nowhere"),
         pytest.param(
             {"issuers": [{"name": "a", "headers": [{"name": "cookie"}]}]},
