@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 
+# How long after its start, or after a failure, it looks: the writer makes the tables and says that ClickHouse is down.
+_PAUSE_SECONDS = 60.0
+
+
 class Keeping:
-    """Looks at start and then every so many seconds; what fails is told once, and tried again."""
+    """Looks every so many seconds, first soon after the start; what fails is told once, and tried again."""
 
     def __init__(
         self,
@@ -40,12 +44,12 @@ class Keeping:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        while True:
-            self._look()
-            if self._stop.wait(self._seconds):
-                return
+        soon = min(self._seconds, _PAUSE_SECONDS)
+        pause = soon
+        while not self._stop.wait(pause):
+            pause = self._seconds if self._look() else soon
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
         try:
             client = self._connect()
             try:
@@ -56,7 +60,8 @@ class Keeping:
             if not self._failed:
                 self._log.warning("retention.failed", error=" ".join(str(error).split())[:500])
             self._failed = True
-            return
+            return False
         self._failed = False
         for each in removed:
             self._log.info("retention.removed", table=each.table, partition=each.partition, rows=each.rows)
+        return True
