@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ def template(port: int, jwks: Path) -> str:
         text = replaced(text, placeholder, json.dumps(value))
     grpc = "match: {prefix: /orders.v1.Orders/}\n                          route: {cluster: upstream,"
     text = replaced(text, grpc, grpc.replace("upstream,", "upstream-http2,"))
-    first = "                        - name: orders\n"
+    first = "                        - name: orders\n                          match: {path_separated_prefix: /orders}\n"
     text = replaced(text, first, HTTP2_ROUTE + first)
     return replaced(
         text,
@@ -79,6 +79,7 @@ class HostileStack:
     stack: StackProcess
     upstream: RecordingUpstream
     issuer: DemoIssuer
+    policy: Path
 
     @property
     def address(self) -> tuple[str, int]:
@@ -93,7 +94,8 @@ class HostileStack:
         transport = httpx.HTTPTransport(uds=self.stack.ready["envoy_admin"].removeprefix("unix:"))
         with httpx.Client(transport=transport, base_url="http://envoy-admin") as client:
             text = client.get("/stats", params={"filter": pattern}).text
-        return {name: int(value) for name, _, value in (line.rpartition(": ") for line in text.splitlines())}
+        lines = (line.rpartition(": ") for line in text.splitlines())
+        return {name: int(value) for name, _, value in lines if value.isdecimal()}
 
     def settled(self) -> None:
         """Return when every connection has ended and every row of those before is stored.
@@ -110,17 +112,20 @@ class HostileStack:
 
 
 @contextmanager
-def hostile_stack(base: Path, settings: Mapping[str, str] | None = None) -> Iterator[HostileStack]:
+def hostile_stack(base: Path, adapt: Callable[[str], str] = str) -> Iterator[HostileStack]:
+    """The stack in base/home, with a policy of its own in base/policy.csv. `adapt` changes the bootstrap."""
     issuer = DemoIssuer(base / "issuer")
     issuer.ensure()
     with RecordingUpstream() as upstream:
         bootstrap = base / "bootstrap.yaml"
-        bootstrap.write_text(template(upstream.port, issuer.jwks_file))
+        bootstrap.write_text(adapt(template(upstream.port, issuer.jwks_file)))
+        policy = base / "policy.csv"
+        policy.write_bytes(asset("policies/policy.csv").read_bytes())
         named: list[dict[str, Any]] = [{"name": "demo", "roles": ["*"]}]
-        every = {
+        settings = {
             "GATELEDGER_ENVOY__BOOTSTRAP": str(bootstrap),
             "GATELEDGER_EXTAUTHZ__ISSUERS": json.dumps(named),
-            **(settings or {}),
+            "GATELEDGER_EXTAUTHZ__POLICY": str(policy),
         }
-        with StackProcess(base / "home", every, arguments=()) as stack:
-            yield HostileStack(stack, upstream, issuer)
+        with StackProcess(base / "home", settings, arguments=()) as stack:
+            yield HostileStack(stack, upstream, issuer, policy)

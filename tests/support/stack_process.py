@@ -177,3 +177,8 @@ class StackProcess:
         )
         assert len(rows) == 1, rows
         return rows[0]
+
+    def rows_of(self, user_agent: str) -> list[dict[str, Any]]:
+        """The rows of requests whose user agent begins so, as soon as there is one."""
+        where = "startsWith(user_agent_original, {user_agent:String})"
+        return eventually(lambda: self.rows(where, user_agent=user_agent), f"a row of {user_agent}")
