@@ -7,12 +7,12 @@ import re
 import shlex
 
 import pytest
+from chserver_process import ROOT
 
 from audit import catalogue, run
 from gateledger.cli.output import emit
 from tests.integration.audit.conftest import NOON, Ledger
 from tests.integration.audit.story import tell
-from tests.support.chserver_process import ROOT
 
 QUERIES = catalogue.load()
 PAGE = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
