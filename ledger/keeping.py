@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     import structlog
     from clickhouse_connect.driver.client import Client
 
-
-# How long after its start, or after a failure, it looks: the writer makes the tables and says that ClickHouse is down.
-_PAUSE_SECONDS = 60.0
+# How long after its start it looks first, for the writer makes the tables; and after a look that came to nothing.
+_SOON_SECONDS = 10.0
 
 
 class Keeping:
-    """Looks every so many seconds, first soon after the start; what fails is told once, and tried again."""
+    """Looks every so many seconds, first soon after its start; what fails is told once, and soon tried again.
+
+    A ClickHouse that cannot be reached is the writer's to tell.
+    """
 
     def __init__(
         self,
@@ -44,23 +46,26 @@ class Keeping:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        soon = min(self._seconds, _PAUSE_SECONDS)
+        soon = min(self._seconds, _SOON_SECONDS)
         pause = soon
         while not self._stop.wait(pause):
             pause = self._seconds if self._look() else soon
 
     def _look(self) -> bool:
+        """Carry the orders out; False when that could not be done."""
         try:
             client = self._connect()
-            try:
-                removed = retention.keep(client, datetime.now(UTC), f"ledger@{socket.gethostname()}")
-            finally:
-                client.close()
+        except (ClickHouseError, OSError):
+            return False
+        try:
+            removed = retention.keep(client, datetime.now(UTC), f"ledger@{socket.gethostname()}")
         except (ClickHouseError, OSError) as error:
             if not self._failed:
                 self._log.warning("retention.failed", error=" ".join(str(error).split())[:500])
             self._failed = True
             return False
+        finally:
+            client.close()
         self._failed = False
         for each in removed:
             self._log.info("retention.removed", table=each.table, partition=each.partition, rows=each.rows)
