@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
+# Tests at once. They mostly wait for processes: more than there are processors is of use.
+JOBS ?= 3
 BIN := $(VENV)/bin
 CONFORMANCE := .venv-conformance
 PROTOS := $(wildcard protos/*.proto)
@@ -18,7 +20,7 @@ demo: $(VENV)/.run
 	$(BIN)/gateledger demo
 
 test: check $(CONFORMANCE)/.ready
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

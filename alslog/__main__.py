@@ -19,7 +19,8 @@ from alslog.metrics import AlsCollector
 from alslog.server import SERVICE, Receiver, add_receiver, make_server
 from gateledger.settings import Settings, SettingsError, load
 from service import logs, probes
-from service.grpc_server import add_health, bind, check_address
+from service.addresses import check_address
+from service.grpc_server import add_health, bind
 from service.probes import AddressError
 from spool import Appender, SpoolError
 

@@ -126,8 +126,22 @@ class ExtAuthzSettings(Section):
         description="Seconds that a policy file must be left alone before it is taken, if it was changed in place "
         "or does not end with a line break; one that was replaced by renaming is taken at once.",
     )
+    transport: Literal["fast", "grpcio"] = Field(
+        "grpcio",
+        description="What carries Checks: `fast`, gateledger's own server for plain connections (addresses beyond "
+        "this machine, and reflection, stay with grpcio), or `grpcio` for all.",
+    )
     max_concurrent: int = Field(
         512, ge=1, description="Checks in flight before further ones are answered `overloaded`."
+    )
+    max_request_bytes: int = Field(
+        256 * 1024, ge=4096, description="Bytes of a Check beyond which it is answered `bad_request`, unread."
+    )
+    deadline_seconds: float = Field(
+        1,
+        gt=0,
+        description="Seconds that a Check may wait for the journal with audit_required, and less where Envoy waits "
+        "less; then it is answered `deadline_exceeded`.",
     )
     drain_seconds: float = Field(5, ge=0, description="Seconds that Checks in flight have at a stop.")
 

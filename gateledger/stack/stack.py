@@ -18,7 +18,7 @@ from gateledger.stack.gate import Gate
 from gateledger.stack.process import StartError, Supervised
 from gateledger.stack.programs import envoy_binary, ledger_status, phases, refused_policy
 from gateledger.validation import refusal
-from spool import usage
+from spool import sealed_segments, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,18 +108,16 @@ class Stack:
             await self._running[name].stop(hurry=self._hurry)
 
     async def _wait_stored(self) -> None:
+        """Wait for the writer, which takes what is sealed. What a killed process left open, its next start seals."""
         deadline = time.monotonic() + STORE_SECONDS
-        while waiting := self._waiting():
+        spools = spools_of(self.settings).values()
+        while any(sealed_segments(spool) for spool in spools):
             can_store = self._running["ledger"].pid and self._ledger_status().get("clickhouse") == "up"
             if self._hurry or not can_store or time.monotonic() > deadline:
-                self.report(
-                    f"{waiting} bytes of records wait in the spool; they are stored at the next start"
-                )
-                return
+                break
             await asyncio.sleep(0.05)
-
-    def _waiting(self) -> int:
-        return sum(usage(spool).bytes for spool in spools_of(self.settings).values())
+        if waiting := sum(usage(spool).bytes for spool in spools):
+            self.report(f"{waiting} bytes of records wait in the spool; they are stored at the next start")
 
     def _ledger_status(self) -> dict[str, object]:
         return ledger_status(self.settings.ledger.status)
