@@ -64,6 +64,7 @@ compose: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m gateledger.reference > docs/configuration.md
+	$(BIN)/python -m gateledger.services.reference > docs/services-reference.md
 
 .PHONY: protos-current
 protos-current: $(VENV)/.dev

@@ -30,6 +30,10 @@ class Asked:
     service: str = ""
     authorization: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    # The lines of other headers that hold credentials by the settings, by their names in lower case.
+    credentials: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # The client certificate that the listener verified, URL-encoded PEM; empty where none came.
+    certificate: str = ""
     # Envoy leaves this header in tunnel handshakes only.
     connection: tuple[str, ...] = ()
     # What jwt_authn verified (provider name → payload) or refused (NAME.failed → {code, message}).

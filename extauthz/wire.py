@@ -54,8 +54,11 @@ class WireError(ValueError):
     """Bytes that are no CheckRequest."""
 
 
-def asked_from(message: bytes) -> Asked:
-    """The question in a serialised CheckRequest. Raises WireError."""
+def asked_from(message: bytes, credential_headers: frozenset[str] = frozenset()) -> Asked:
+    """The question in a serialised CheckRequest. Raises WireError.
+
+    `credential_headers` names the headers, besides authorization, whose lines identity wants to see.
+    """
     unreadable = False
     try:
         attributes = ext_authz_pb2.CheckRequest.FromString(message).attributes
@@ -65,6 +68,7 @@ def asked_from(message: bytes) -> Asked:
     http = attributes.request.http
     authorization, hosts, paths, connection = [], [], [], []
     request_id = ""
+    credentials: dict[str, tuple[str, ...]] = {}
     for name, value in _headers(http):
         if name == "authorization":
             authorization.append(value)
@@ -76,6 +80,8 @@ def asked_from(message: bytes) -> Asked:
             request_id = value
         elif name == "connection":
             connection.append(value)
+        elif name in credential_headers:
+            credentials[name] = (*credentials.get(name, ()), value)
     return Asked(
         method=http.method,
         # The raw header where Envoy sends it: in http.path each byte that is no UTF-8 became a "!".
@@ -85,6 +91,8 @@ def asked_from(message: bytes) -> Asked:
         client_address=attributes.source.address.socket_address.address,
         service=_service(attributes.route_metadata_context),
         authorization=tuple(authorization),
+        credentials=credentials,
+        certificate=attributes.source.certificate,
         hosts=tuple(hosts),
         connection=tuple(connection),
         tokens=_fields(attributes.metadata_context, JWT_NAMESPACE),
@@ -111,15 +119,20 @@ class Answered(NamedTuple):
     metadata: bytes
 
 
-def answer_to(decision: Decision, decide_us: int) -> Answered:
-    """The CheckResponse of a decision; never empty, allowing only what is allowed."""
+def answer_to(
+    decision: Decision, decide_us: int, credential_headers: Iterable[str] = frozenset()
+) -> Answered:
+    """The CheckResponse of a decision; never empty, allowing only what is allowed.
+
+    The upstream gets neither authorization nor what `credential_headers` names.
+    """
     answer = decision.reason_code.outcome.answer
     response = ext_authz_pb2.CheckResponse()
     metadata = response.dynamic_metadata.fields
     for key, value in _metadata(decision, decide_us).items():
         metadata[key].string_value = value
     if answer is Answer.OK:
-        _fill_ok(response.ok_response, decision)
+        _fill_ok(response.ok_response, decision, credential_headers)
     elif answer is Answer.DENIED:
         _fill_denied(response.denied_response, decision)
     else:
@@ -217,10 +230,11 @@ def _metadata(decision: Decision, decide_us: int) -> dict[str, str]:
     }
 
 
-def _fill_ok(ok: ext_authz_pb2.OkHttpResponse, decision: Decision) -> None:
+def _fill_ok(ok: ext_authz_pb2.OkHttpResponse, decision: Decision, credential_headers: Iterable[str]) -> None:
     subject = decision.request.subject
-    # Envoy leaves the token in, for us to see the header whole; the upstream gets the subject instead.
+    # Envoy leaves credentials in, for us to see the headers whole; the upstream gets the subject instead.
     ok.headers_to_remove.append("authorization")
+    ok.headers_to_remove.extend(sorted(credential_headers))
     upstream = {
         "x-subject": subject.name,
         "x-roles": ",".join(subject.roles),

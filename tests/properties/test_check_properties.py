@@ -16,6 +16,7 @@ from access import ReasonCode, readings, split
 from extauthz import wire
 from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
+from extauthz.identity_settings import IdentitySettings
 from protos.gen import ext_authz_pb2
 
 
@@ -118,7 +119,9 @@ def test_a_client_cannot_speak_for_envoy(text: str) -> None:
 
 @pytest.mark.parametrize("code", list(ReasonCode))
 def test_no_reason_gives_an_empty_answer(code: ReasonCode) -> None:
-    checker = Checker((), Rules(ATTRIBUTES), lambda: Snapshot(None), lambda *_: None, structlog.get_logger())
+    checker = Checker(
+        IdentitySettings(), Rules(ATTRIBUTES), lambda: Snapshot(None), lambda *_: None, structlog.get_logger()
+    )
     if code is ReasonCode.RULE_ALLOW:
         return
 

@@ -13,7 +13,7 @@ from access import ReasonCode
 from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
 from extauthz.engine import Engine
-from extauthz.settings import Issuer
+from extauthz.identity_settings import IdentitySettings, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +62,11 @@ SAMPLE_ENGINE = Engine.from_files(SAMPLE / "model.conf", SAMPLE / "policy.csv", 
 
 def answered(message: bytes, *, path_parameters: bool = False) -> tuple[bytes, Watched]:
     watched: Any = Watched(SAMPLE_ENGINE)
+    # Templates that settings would refuse: what a Check does must not hang on that.
     issuers = (Issuer(name="demo", roles=("*",)), Issuer(name="corp", subject="corp:{sub}"))
+    identity = IdentitySettings.model_construct(issuers=issuers)
     rules = Rules(ATTRIBUTES, path_parameters=path_parameters)
-    checker = Checker(issuers, rules, lambda: Snapshot(watched), lambda *_: None, structlog.get_logger())
+    checker = Checker(identity, rules, lambda: Snapshot(watched), lambda *_: None, structlog.get_logger())
     return checker.check(message), watched
 
 

@@ -63,7 +63,7 @@ def template(port: int, jwks: Path) -> str:
         text = replaced(text, placeholder, json.dumps(value))
     grpc = "match: {prefix: /orders.v1.Orders/}\n                          route: {cluster: upstream,"
     text = replaced(text, grpc, grpc.replace("upstream,", "upstream-http2,"))
-    first = "                        - name: orders\n"
+    first = "                        - name: orders\n                          match: {path_separated_prefix: /orders}\n"
     text = replaced(text, first, HTTP2_ROUTE + first)
     return replaced(
         text,
