@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     import structlog
     from clickhouse_connect.driver.client import Client
 
+_AWAY_SECONDS = 10.0
+
 
 class Keeping:
-    """Looks at start and then every so many seconds; what fails is told once, and tried again."""
+    """Looks at start and then every so many seconds; what fails is told once, and tried again.
+
+    A ClickHouse that cannot be reached is the writer's to tell; it is asked again sooner.
+    """
 
     def __init__(
         self,
@@ -41,22 +46,26 @@ class Keeping:
 
     def _run(self) -> None:
         while True:
-            self._look()
-            if self._stop.wait(self._seconds):
+            reached = self._look()
+            if self._stop.wait(self._seconds if reached else min(self._seconds, _AWAY_SECONDS)):
                 return
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Carry the orders out; False when ClickHouse is away."""
         try:
             client = self._connect()
-            try:
-                removed = retention.keep(client, datetime.now(UTC), f"ledger@{socket.gethostname()}")
-            finally:
-                client.close()
+        except (ClickHouseError, OSError):
+            return False
+        try:
+            removed = retention.keep(client, datetime.now(UTC), f"ledger@{socket.gethostname()}")
         except (ClickHouseError, OSError) as error:
             if not self._failed:
                 self._log.warning("retention.failed", error=" ".join(str(error).split())[:500])
             self._failed = True
-            return
+            return True
+        finally:
+            client.close()
         self._failed = False
         for each in removed:
             self._log.info("retention.removed", table=each.table, partition=each.partition, rows=each.rows)
+        return True
