@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     import structlog
     from clickhouse_connect.driver.client import Client
 
-_AWAY_SECONDS = 10.0
+# How long after its start it looks first, for the writer makes the tables; and after a look that came to nothing.
+_SOON_SECONDS = 10.0
 
 
 class Keeping:
-    """Looks at start and then every so many seconds; what fails is told once, and tried again.
+    """Looks every so many seconds, first soon after its start; what fails is told once, and soon tried again.
 
-    A ClickHouse that cannot be reached is the writer's to tell; it is asked again sooner.
+    A ClickHouse that cannot be reached is the writer's to tell.
     """
 
     def __init__(
@@ -45,13 +46,13 @@ class Keeping:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        while True:
-            reached = self._look()
-            if self._stop.wait(self._seconds if reached else min(self._seconds, _AWAY_SECONDS)):
-                return
+        soon = min(self._seconds, _SOON_SECONDS)
+        pause = soon
+        while not self._stop.wait(pause):
+            pause = self._seconds if self._look() else soon
 
     def _look(self) -> bool:
-        """Carry the orders out; False when ClickHouse is away."""
+        """Carry the orders out; False when that could not be done."""
         try:
             client = self._connect()
         except (ClickHouseError, OSError):
@@ -62,7 +63,7 @@ class Keeping:
             if not self._failed:
                 self._log.warning("retention.failed", error=" ".join(str(error).split())[:500])
             self._failed = True
-            return True
+            return False
         finally:
             client.close()
         self._failed = False

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent
 # Longest first, so that no worker is left with a long one in the end.
 ORDER = ("e2e", "faults", "integration", "properties", "conformance", "unit")
 # Fixtures of a session that start processes. Their users are spread over so many groups.
-SHARED = ("stack",)
+SHARED = ("stack", "corpus_run")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -21,8 +21,19 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ORDER.index(folder(item)))
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            _name_group(item)
+
+
+def _name_group(item: pytest.Item) -> None:
+    """pytest-xdist (3.8) puts the group into `_nodeid`, which pytest from 9.2 on no longer reads: without this
+    every test is a group of its own, and each worker starts every shared process.
+    """
+    if hasattr(item, "_id") and "@" not in item.nodeid.rpartition("]")[2]:
+        item._id = type(item._id).parse(f"{item.nodeid}@{group(item)}")
 
 
 def folder(item: pytest.Item) -> str:

@@ -17,7 +17,7 @@ SELECT
     subject,
     if(subject IN ('', 'anonymous'), if(log.client_address = toIPv6('::'), '', replaceRegexpOne(
         toString(log.client_address), '^::ffff:([0-9]+[.][0-9.]+)$', '\\1')), '') AS client_address,
-    uniqExact(sipHash64Keyed(key, service, url_path)) AS resources,
+    uniqExact(bitXor(sipHash64Keyed(key, log.url_path), xxh3(service))) AS resources,
     uniqExact(xxh3(service)) AS services,
     count() AS requests,
     countIf(decision = 'allow') AS allowed,

@@ -16,7 +16,7 @@ SELECT
     countIf(decision = 'error') AS errors,
     countIf(decision IN ('fail_open', 'not_evaluated')) AS undecided,
     uniqExact(xxh3(envoy_node)) AS envoy_nodes,
-    policy_version GLOBAL IN (SELECT policy_version FROM audit.policies) AS text_stored
+    toBool(policy_version GLOBAL IN (SELECT policy_version FROM audit.policies)) AS text_stored
 FROM audit.access_log
 WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
   AND time >= {since:DateTime64(9, 'UTC')}

@@ -22,19 +22,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
 
 
 @pytest.fixture(scope="session")
-def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HostileStack, Run]]:
+def corpus_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HostileStack, Run]]:
     """A stack with a recording upstream, and the corpus of hostile requests sent through it."""
     with hostile_stack(tmp_path_factory.mktemp("gl")) as running:
         yield running, run(running)
 
 
 @pytest.fixture(scope="session")
-def done(before: tuple[HostileStack, Run]) -> Run:
+def done(corpus_run: tuple[HostileStack, Run]) -> Run:
     """What the corpus left."""
-    return before[1]
+    return corpus_run[1]
 
 
 @pytest.fixture(scope="session")
-def hostile(before: tuple[HostileStack, Run]) -> HostileStack:
+def hostile(corpus_run: tuple[HostileStack, Run]) -> HostileStack:
     """The stack that the corpus ran through; what comes now comes after it."""
-    return before[0]
+    return corpus_run[0]

@@ -113,6 +113,8 @@ def test_the_upstream_learns_of_the_client_from_the_gate_alone(done: Run) -> Non
 
             assert {name.decode() for name, _ in seen.headers} <= OF_THE_GATE | OF_THE_CLIENT, where
             assert not seen.trailers, where
+            assert [seen.value("host"), seen.value(":authority")].count("") == 1, where
+            assert (seen.value("host") or seen.value(":authority")) == row["server_address"], where
             assert seen.value("x-subject").encode("latin-1").decode() == row["subject"], where
             assert [role for role in seen.value("x-roles").split(",") if role] == row["subject_roles"], where
             assert seen.value("x-forwarded-for") == result.case.source, where

@@ -59,6 +59,7 @@ def stored(hostile: HostileStack, done: Run) -> dict[str, str]:
 
 
 def test_the_scan_sees_what_is_there(stored: dict[str, str]) -> None:
+    assert {"access_log", "batches", "decision_log", "envoy_counters", "policies", "unparsed"} <= set(stored)
     assert stored["access_log"].count('"planted"') == len(PLANTED)
     assert '"alice"' in stored["access_log"]
     assert "rule_allow" in stored["decision_log"]

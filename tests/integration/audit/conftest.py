@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from chserver_process import ChServerProcess
 
 from audit import catalogue, run
 from audit.value import Value
 from ledger.migrate import migrate
-from tests.support.chserver_process import ChServerProcess
 
 # A Friday, 12:00 UTC. Every test asks about the day before it.
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -182,9 +183,12 @@ def test_the_writer_carries_out_a_standing_order_while_it_runs(
 ) -> None:
     retention.order(client, "unparsed", 60, "cli@here")
     stop = threading.Event()
-    keeping = Keeping(server.writer_client, stop, structlog.get_logger(), 3600)
+    keeping = Keeping(server.writer_client, stop, structlog.get_logger(), 0.01)
 
     keeping.start()
+    deadline = time.monotonic() + 60
+    while not any(row["action"] == "dropped" for row in removals(client)) and time.monotonic() < deadline:
+        time.sleep(0.01)
     stop.set()
     keeping.join(30)
 
