@@ -250,6 +250,14 @@ def test_credentials_are_shown_to_extauthz_alone(directory: Path) -> None:
     assert not [name for name in ("x-token", "x-key", "authorization") if name in logged]
 
 
+def test_a_signature_is_remembered_only_where_keys_cannot_be_withdrawn(directory: Path) -> None:
+    filters = {one["name"]: one for one in manager(gate(LARGE, directory))["http_filters"]}
+    providers = filters["envoy.filters.http.jwt_authn"]["typed_config"]["providers"]
+
+    assert "jwt_cache_config" in providers["corp"]
+    assert "jwt_cache_config" not in providers["partner"]
+
+
 def test_without_issuers_no_token_is_looked_for(directory: Path) -> None:
     names = [one["name"] for one in manager(gate(SMALL, directory))["http_filters"]]
 
