@@ -54,7 +54,7 @@ def virtual_hosts(services: Sequence[Service]) -> list[VirtualHost]:
 
 def _claims(services: Sequence[Service], host: str) -> list[tuple[str, Service]]:
     """The longest prefix first; of equal ones that of the service which names the host most exactly."""
-    near = {one.name: _nearness(one.hosts, host) for one in services}
+    near = {one.name: _nearness(one.hosts or (), host) for one in services}
     claims = [(path, one) for one in services if near[one.name] is not None for path in one.paths]
     return sorted(claims, key=lambda claim: (len(claim[0]), near[claim[1].name] or 0), reverse=True)
 
