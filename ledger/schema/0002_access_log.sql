@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS audit.access_log
     time                      DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'Start of the request or connection, by Envoy''s clock. Absent: 1970-01-01 00:00:00',
     received_at               DateTime64(6, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'When alslog received the last message of the batch; one value a batch',
     request_id                String CODEC(ZSTD(1)) COMMENT 'x-request-id. A client behind the edge may choose it: not unique. Absent: empty',
-    stream_id                 String CODEC(ZSTD(1)) COMMENT 'Envoy''s id of the stream or connection. Absent: empty',
+    own_stream_id             String CODEC(ZSTD(1)) COMMENT 'What stream_id is made of: =: it is the request_id, as of nearly every request; else the id itself',
     trace_id                  String CODEC(ZSTD(1)) COMMENT 'Trace id out of a valid traceparent header, 32 hex digits. Absent: empty',
     decision_id               String CODEC(ZSTD(1)) COMMENT 'Id of extauthz''s decision (UUIDv7). Empty: extauthz did not decide this request',
     envoy_node                LowCardinality(String) COMMENT 'Node id of the Envoy that sent the entry. Absent: empty',
@@ -62,6 +62,7 @@ CREATE TABLE IF NOT EXISTS audit.access_log
     entry_type                LowCardinality(String) COMMENT 'Envoy''s AccessLogType (DownstreamEnd, TcpConnectionEnd, DownstreamStart, ...); intermediate: not named, but not an end. Empty: not named, an end',
     batch                     LowCardinality(String) COMMENT 'The batch that brought this row; see audit.batches',
     batch_row                 UInt32 CODEC(ZSTD(1)) COMMENT 'Number of the row in its batch, from 0 without gaps',
+    stream_id                 String ALIAS if(own_stream_id = '=', request_id, own_stream_id) COMMENT 'Envoy''s id of the stream or connection. Absent: empty. Not stored: 19 bytes a row for what request_id says',
     is_end                    Bool ALIAS entry_type IN ('', 'DownstreamEnd', 'TcpConnectionEnd', 'UdpSessionEnd') COMMENT 'Whether this row ends a request or connection: count these. Not stored',
 
     INDEX time_span time TYPE minmax GRANULARITY 1,
