@@ -46,6 +46,14 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Coming:
+    """One record to be appended. Its payload may be a part of something larger, which is not copied."""
+
+    origin: bytes
+    payload: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
 class Damage:
     """Bytes that are no record: where they are, how many, and why."""
 
