@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from extauthz.engine.reference import MAX_HOPS
-from extauthz.engine.shape import shape_of
+from extauthz.engine.shape import Deep, mark_deep, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from extauthz.engine.shape import Links, Shape
+
+
+# Up to here a longer tuple is cheaper than a list on the side.
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,25 @@ class RoleGraph:
 
     @classmethod
     def of(cls, arity: int, rows: Iterable[Sequence[str]]) -> RoleGraph:
-        domains: dict[str, Links] = {}
+        domains: dict[str, Links] = {"": {}} if arity == 2 else {}
+        links = domains.get("", {})
         several: dict[tuple[str, str], list[str]] = {}
-        for name, role, *in_domain in rows:
-            domain = in_domain[0] if in_domain else ""
-            links = domains.setdefault(domain, {})
-            if links.setdefault(name, (role,))[0] != role:
+        for row in rows:
+            name, role, domain = row if arity > 2 else (*row, "")
+            if arity > 2:
+                links = domains.setdefault(domain, {})
+            roles = links.get(name)
+            if roles is None:
+                links[name] = (role,)
+            elif len(roles) < _FEW:
+                if role not in roles:
+                    links[name] = (*roles, role)
+            else:
                 several.setdefault((domain, name), []).append(role)
-        for (domain, name), roles in several.items():
-            domains[domain][name] = tuple(dict.fromkeys((domains[domain][name][0], *roles)))
+        for (domain, name), more in several.items():
+            domains[domain][name] = tuple(dict.fromkeys((*domains[domain][name], *more)))
+        for links in domains.values():
+            mark_deep(links)
         return cls(arity, domains)
 
     @functools.cached_property
@@ -50,7 +64,7 @@ class RoleGraph:
         roles = links.get(name) if links else None
         if not links or not roles:
             return (name,)
-        if links.keys().isdisjoint(roles):
+        if roles.__class__ is not Deep:
             return (name, *roles)
         reached = dict.fromkeys((name,))
         frontier = [name]
