@@ -3,9 +3,10 @@
 One package; pycasbin is touched in `reference` alone.
 """
 
-from extauthz.engine.enforcer import EnforceError, Engine, Mode, Verdict, load
+from extauthz.engine.enforcer import EnforceError, Engine, Mode, load
 from extauthz.engine.finding import Finding, PolicyError, Severity
 from extauthz.engine.source import Source, read
+from extauthz.engine.verdict import Verdict
 
 __all__ = [
     "EnforceError",

@@ -17,9 +17,10 @@ from extauthz.engine.scan import matches
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from extauthz.engine.enforcer import Engine, Verdict
+    from extauthz.engine.enforcer import Engine
     from extauthz.engine.matcher import Test
     from extauthz.engine.rows import Row
+    from extauthz.engine.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

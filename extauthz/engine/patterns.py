@@ -19,7 +19,7 @@ from typing import Any
 
 import wcmatch.glob
 
-# test(value, pattern)
+# Called with the value and the pattern.
 Test = Callable[[Any, str], bool]
 
 # Stand-ins for ".*" and "[^/]+" in a translated pattern; no field of a policy holds control characters.

@@ -383,7 +383,7 @@ def test_an_action_that_no_method_can_match_is_an_error(value: str, matcher: str
     assert [] == findings(f"p, alice, /a, {value}, allow\n", model)
 
 
-@pytest.mark.parametrize("value", ["orders/*", "https://x/a", "/a//b", "/a/../b", "/a;b", "/é", "/a b"])
+@pytest.mark.parametrize("value", ["orders/*", "https://x/a", "/a//b", "/a;b", "/é", "/a b"])
 def test_a_path_that_no_request_has_is_a_warning(value: str) -> None:
     assert [f"policy.csv:1: warning[path]: no normalised path is matched by {value!r}"] == findings(
         f"p, alice, {value}, GET, allow\n", None, HTTP
