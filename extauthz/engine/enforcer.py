@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from extauthz.engine import http_lint, reference
 from extauthz.engine.compiled import VERDICT_AT, NotCompiled, compiled
+from extauthz.engine.extension import NO_EXTENSIONS, Extensions
 from extauthz.engine.finding import Finding, PolicyError, Report, errors
 from extauthz.engine.lint import checked
 from extauthz.engine.matcher import Matcher, analyse
@@ -63,18 +64,21 @@ class Engine:
         model_path: str | os.PathLike[str],
         policy_path: str | os.PathLike[str],
         request: Sequence[str] | None = None,
+        extensions: Extensions = NO_EXTENSIONS,
     ) -> Engine:
         """Load a model and a policy strictly. Raises PolicyError with all findings.
 
         `request` names the request attributes (subject, service, resource, action, …) in the order of the
         model's request_definition; without it the policy may be about anything.
         """
-        return cls.from_source(read(model_path, policy_path), request)
+        return cls.from_source(read(model_path, policy_path), request, extensions)
 
     @classmethod
-    def from_source(cls, source: Source, request: Sequence[str] | None = None) -> Engine:
+    def from_source(
+        cls, source: Source, request: Sequence[str] | None = None, extensions: Extensions = NO_EXTENSIONS
+    ) -> Engine:
         """As `from_files`, for texts that were read before."""
-        engine, findings = load(source, request)
+        engine, findings = load(source, request, extensions)
         if engine is None:
             raise PolicyError(findings)
         return engine
@@ -138,22 +142,32 @@ class Engine:
         return UNDENIED if self.model.effect == reference.DENY_OVERRIDE and self.rules.fields else UNMATCHED
 
 
-def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine | None, tuple[Finding, ...]]:
+def load(
+    source: Source, request: Sequence[str] | None = None, extensions: Extensions = NO_EXTENSIONS
+) -> tuple[Engine | None, tuple[Finding, ...]]:
     """The engine (None when a finding is an error), and all findings about both files, in their order."""
     in_model = Report(source.model_path, [])
     in_policy = Report(source.policy_path, [])
     with uncollected():
-        engine = _load(source, request, in_model, in_policy)
+        model = _model(source, in_model, extensions)
+        engine = _load(source, model, request, in_model, in_policy)
     lines = operator.attrgetter("line")
     found = (*sorted(in_model.findings, key=lines), *sorted(in_policy.findings, key=lines))
     return (None if errors(found) or engine is None else replace(engine, findings=found)), found
 
 
+def _model(source: Source, report: Report, extensions: Extensions) -> Model | None:
+    text = text_of(source.model, report)
+    return None if report.findings else model_of(text, report, extensions)
+
+
 def _load(
-    source: Source, request: Sequence[str] | None, in_model: Report, in_policy: Report
+    source: Source,
+    model: Model | None,
+    request: Sequence[str] | None,
+    in_model: Report,
+    in_policy: Report,
 ) -> Engine | None:
-    text = text_of(source.model, in_model)
-    model = None if in_model.findings else model_of(text, in_model)
     text = text_of(source.policy, in_policy)
     if in_policy.findings:
         return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
 from extauthz.engine.clause import PATTERNS, Clause, clauses, constants
+from extauthz.engine.embedded import expression_problem
 from extauthz.engine.finding import errors
 from extauthz.engine.patterns import check_groups
 from extauthz.engine.roles import RoleGraph
@@ -46,18 +47,20 @@ def checked(table: Table, model: Model, report: Report) -> Checked:
     groups = _grouped(table, model, report)
     rules = groups.pop("p")
     graphs = {
-        name: RoleGraph.of(model.roles[name], (table.records[at] for at in found))
+        name: RoleGraph.of(model.roles[name], (table.records[at] for at in found), timed=name in model.timed)
         for name, found in groups.items()
     }
     column = Column(table, rules)
     _check_rules(column, model, report)
     _check_links(table, groups, graphs, report)
+    for name in model.timed:
+        _check_times(Column(table, groups[name]), model.roles[name], report)
     return Checked(column, groups, graphs)
 
 
 def _grouped(table: Table, model: Model, report: Report) -> dict[str, list[int]]:
     """Where the rows of each ptype are that have the right number of fields."""
-    wanted = {"p": len(model.policy), **model.roles}
+    wanted = model.widths
     groups: dict[str, list[int]] = {name: [] for name in wanted}
     # Records and where they were first, in many small dicts: a large one halts everything while it grows.
     seen: dict[str, list[dict[tuple[str, ...], int]]] = {name: [{} for _ in range(256)] for name in wanted}
@@ -81,7 +84,10 @@ def _grouped(table: Table, model: Model, report: Report) -> dict[str, list[int]]
 
 
 def _arity(ptype: str, fields: Sequence[str], model: Model) -> str:
-    names = model.policy if ptype == "p" else ("name", "role", "domain")[: model.roles[ptype]]
+    names = model.policy
+    if ptype != "p":
+        times = ("from", "until") if ptype in model.timed else ()
+        names = (*("name", "role", "domain")[: model.roles[ptype]], *times)
     count = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
     return f"{count}, the model's {ptype} wants {len(names)} ({', '.join(names)})"
 
@@ -125,6 +131,8 @@ def _check_rules(column: Column, model: Model, report: Report) -> None:
         if clause.function in PATTERNS:
             problem = functools.partial(_pattern_problem, clause.function)
             column.check(model.policy.index(clause.policy), problem, report.error)
+    for name in model.embedded:
+        column.check(model.policy.index(name), functools.partial(expression_problem, model), report.error)
     _check_subject(column, used, model, report)
     if not errors(report.findings):
         # Patterns that cannot be read cannot be compared either.
@@ -228,6 +236,22 @@ def _covering(folder: str) -> set[str]:
 
 def _others(record: tuple[str, ...], field: int) -> tuple[str, ...]:
     return (*record[:field], *record[field + 1 :])
+
+
+def _check_times(links: Column, first: int, report: Report) -> None:
+    for field in (first, first + 1):
+        links.check(field, _time_problem, report.error)
+
+
+def _time_problem(text: str) -> tuple[str, str] | None:
+    try:
+        _FUNCTIONS["timeMatch"](text, "_")
+    except RuntimeError as error:
+        return (
+            "time",
+            f"{text!r} is no time like 2030-12-31 23:59:59 (this machine's), and not _ for none: {error}",
+        )
+    return None
 
 
 def _check_links(

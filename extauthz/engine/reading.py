@@ -53,7 +53,8 @@ def misreading(function: str, pattern: str) -> Doubt | None:
     if function == "keyMatch":
         start = pattern.partition("*")[0]
         return _misread(
-            pattern, f"keyMatch ignores what stands behind the first *; this matches all that begins with {start!r}"
+            pattern,
+            f"keyMatch ignores what stands behind the first *; this matches all that begins with {start!r}",
         )
     return _bar(pattern) or _variable(function, pattern) or _star(pattern) or _expression(function, pattern)
 
@@ -70,7 +71,8 @@ def _bar(pattern: str) -> Doubt | None:
         return None
     start = rest.partition("|")[0]
     return _misread(
-        pattern, f"'|' parts the whole expression: all that begins with {start!r} matches; write one row for each"
+        pattern,
+        f"'|' parts the whole expression: all that begins with {start!r} matches; write one row for each",
     )
 
 
@@ -80,7 +82,8 @@ def _variable(function: str, pattern: str) -> Doubt | None:
             if not _NAME.fullmatch(found["name"]):
                 shown = f":{found['name']}"
                 return _misread(
-                    pattern, f"{shown!r} is one variable, any text up to the next slash; nothing can follow its name"
+                    pattern,
+                    f"{shown!r} is one variable, any text up to the next slash; nothing can follow its name",
                 )
             if found["before"]:
                 message = f"{pattern!r}: ':{found['name']}' is a variable also within a segment, any text up to its end"
@@ -89,9 +92,14 @@ def _variable(function: str, pattern: str) -> Doubt | None:
     if function != "keyMatch3":
         for token in PLACEHOLDERS[function].finditer(pattern):
             if set("{}") & set(token[0][1:-1]):
-                return _misread(pattern, f"{token[0]!r} is one variable to {function}; use one variable a segment")
+                return _misread(
+                    pattern, f"{token[0]!r} is one variable to {function}; use one variable a segment"
+                )
     if "/:" in pattern:
-        return "expression", f"{pattern!r}: ':' is plain text to {function}, which writes variables as {{name}}"
+        return (
+            "expression",
+            f"{pattern!r}: ':' is plain text to {function}, which writes variables as {{name}}",
+        )
     return None
 
 
@@ -113,9 +121,13 @@ def _expression(function: str, pattern: str) -> Doubt | None:
     if found and found[0] == ".":
         return "expression", f"{pattern!r}: '.' is any character, a slash too; a dot is written \\."
     if found:
-        message = f"{pattern!r}: {found[0]!r} is part of an expression; as a character it is written \\{found[0]}"
+        message = (
+            f"{pattern!r}: {found[0]!r} is part of an expression; as a character it is written \\{found[0]}"
+        )
         return "expression", message
     if "/*" in pattern[:-2]:
-        message = f"{pattern!r}: '/*' is any number of segments, also before the end of a path; one is a variable"
+        message = (
+            f"{pattern!r}: '/*' is any number of segments, also before the end of a path; one is a variable"
+        )
         return "expression", message
     return None

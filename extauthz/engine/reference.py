@@ -76,14 +76,12 @@ def tokens(line: str) -> list[str]:
     return list(_extract_tokens(line))
 
 
-def evaluator(
-    tree: ast.expr, functions: dict[str, Callable[..., Any]]
-) -> Callable[[Mapping[str, Any]], object]:
-    """Casbin's evaluator over a parsed matcher. Not to be shared between requests; keeps `functions`."""
+def evaluator(functions: dict[str, Callable[..., Any]]) -> Callable[[ast.expr, Mapping[str, Any]], object]:
+    """Casbin's evaluator of parsed matchers. Not to be shared between requests; keeps `functions`."""
     simple = SimpleEval("", functions)
-    simple.ast_parsed_value = tree
 
-    def evaluate(names: Mapping[str, Any]) -> object:
+    def evaluate(tree: ast.expr, names: Mapping[str, Any]) -> object:
+        simple.ast_parsed_value = tree
         result: object = simple.eval(names)
         return result
 

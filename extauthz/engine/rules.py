@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 from extauthz.engine import reference
+from extauthz.engine.embedded import filled
 from extauthz.engine.rows import Row
 from extauthz.engine.verdict import verdict_of
 
 if TYPE_CHECKING:
+    import ast
     from collections.abc import Iterable
 
     from extauthz.engine.model import Model
@@ -48,6 +50,15 @@ class Rules(Sequence[Rule]):
             self.fields.append(fields)
             self.verdicts.append(verdict_of(fields, table.lines[at], table.texts[at], denies=denies))
         self.denies = bytes([not verdict.allowed for verdict in self.verdicts])
+
+        # The matcher with each rule's own expressions, where it evaluates such.
+        self._filled = (
+            [filled(model.matcher, model, fields) for fields in self.fields] if model.embedded else []
+        )
+
+    def matcher(self, index: int) -> ast.expr:
+        """What has to hold for a rule to match."""
+        return self._filled[index] if self._filled else self._model.matcher
 
     def where(self, index: int) -> tuple[int, str]:
         """The line of a rule in the policy file, and what is written there."""
