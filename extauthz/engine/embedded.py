@@ -57,7 +57,7 @@ class _Filling(ast.NodeTransformer):
 
 @functools.lru_cache(1024)
 def _parsed(text: str) -> ast.expr:
-    tree = reference.matcher_tree(text)
-    # What is cut off as a comment by itself would comment out the matcher.
-    reference.matcher_tree(f"({text})")
+    tree = reference.expression_tree(text)
+    # A comment would comment out the rest of the matcher.
+    reference.expression_tree(f"({text})")
     return tree

@@ -241,6 +241,13 @@ def _others(record: tuple[str, ...], field: int) -> tuple[str, ...]:
 def _check_times(links: Column, first: int, report: Report) -> None:
     for field in (first, first + 1):
         links.check(field, _time_problem, report.error)
+    records, lines = links.table.records, links.table.lines
+    before: dict[tuple[str, ...], int] = {}
+    for at in links.rules:
+        other = before.setdefault(records[at][:first], at)
+        if records[other] != records[at]:
+            message = f"the link of line {lines[other]} at other times; Casbin keeps the last, so write one"
+            report.error(lines[at], "time", message)
 
 
 def _time_problem(text: str) -> tuple[str, str] | None:

@@ -86,9 +86,20 @@ def model_of(text: str, report: Report, extensions: Extensions = NO_EXTENSIONS) 
     if matcher is None or any(finding.severity == "error" for finding in report.findings[before:]):
         return None
     subject = _subject(matcher, request)
-    lines = (entries[kind].line for kind in "rem")
-    embedded = embedded_fields(matcher)
-    return Model(request, policy, roles, timed, effect, matcher, subject, *lines, vocabulary, embedded)
+    return Model(
+        request,
+        policy,
+        roles,
+        timed,
+        effect,
+        matcher,
+        subject,
+        request_line=entries["r"].line,
+        effect_line=entries["e"].line,
+        matcher_line=entries["m"].line,
+        vocabulary=vocabulary,
+        embedded=embedded_fields(matcher),
+    )
 
 
 def _entries(text: str, report: Report) -> dict[str, _Entry]:

@@ -97,5 +97,7 @@ def rules_in_order(model: Model, table: Table, found: Sequence[int], links: Sequ
         return Rules(table, found, model)
     lists = [list(table.records[at]) for at in found]
     place = {id(fields): at for fields, at in zip(lists, found, strict=True)}
-    ordered = reference.sorted_rows(model.policy, model.effect, lists, [table.records[at] for at in links])
+    ordered = reference.sorted_rows(
+        model.policy, model.effect, lists, [table.records[at][: model.roles["g"]] for at in links]
+    )
     return Rules(table, (place[id(fields)] for fields in ordered), model)

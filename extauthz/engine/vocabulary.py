@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
+from extauthz.engine.extension import EVAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from extauthz.engine.extension import Extensions
-
-EVAL = "eval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,9 @@ class Vocabulary:
         """A code and a message for each name that means nothing."""
         called = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == EVAL:
+            if isinstance(node, ast.Lambda):
+                yield "matcher", f"{ast.unparse(node)}: a lambda is never evaluated"
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == EVAL:
                 yield from self._eval(node)
             elif isinstance(node, ast.Name) and node in called:
                 if node.id != EVAL and node.id not in self._functions:

@@ -20,7 +20,9 @@ MISREAD = [
     pytest.param("keyMatch2", "/x/:a,:b", "/x/1", "", "':a,:b' is one", id="two in a segment"),
     pytest.param("keyMatch4", "/a/{p}_{q}", "/a/1", "", "'{p}_{q}' is one variable", id="greedy braces"),
     pytest.param("keyMatch5", "/a/{p}-{q}", "/a/1", "", "'{p}-{q}' is one variable", id="greedy, keyMatch5"),
-    pytest.param("keyMatch2", "/foo*", "/fooooo", "/foobar", "'*' repeats the 'o'", id="a star behind a letter"),
+    pytest.param(
+        "keyMatch2", "/foo*", "/fooooo", "/foobar", "'*' repeats the 'o'", id="a star behind a letter"
+    ),
     pytest.param("keyMatch3", "/foo*", "/fo", "/foobar", "'*' repeats the 'o'", id="a star, keyMatch3"),
     pytest.param("keyMatch", "f*oo", "fence", "", "all that begins with 'f'", id="text behind a star"),
     pytest.param("keyMatch", "G*T", "GREP", "", "all that begins with 'G'", id="a method with a star"),
