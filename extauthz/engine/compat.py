@@ -45,7 +45,7 @@ def _difference(line: str, ours: tuple[str, ...] | None, model: Model | None) ->
         return f"pycasbin cannot load the file: {type(error).__name__}: {error}"
     if not theirs[0]:
         return "pycasbin cannot load the file: a row without its first word"
-    wanted = {"p": len(model.policy), **model.roles} if model else {"p": 0, "g": 0}
+    wanted = model.widths if model else {"p": 0, "g": 0}
     if theirs[0] not in wanted:
         return f"pycasbin drops this row without a word: {theirs[0]!r} is nothing to it"
     if ours is None or theirs != list(ours):

@@ -64,12 +64,12 @@ def _request(matcher: Matcher, model: Model, fields: Sequence[str], chance: rand
 
 
 def _problem(place: int, values: tuple[str, ...], scan: Scan, sample: Sequence[int]) -> str:
-    evaluate = reference.evaluator(scan.model.matcher, scan.functions(values[scan.model.subject], ()))
+    evaluate = reference.evaluator(scan.functions(values[scan.model.subject], ()))
     names = dict(zip((f"r_{name}" for name in scan.model.request), values, strict=True))
     found = []
     for rule in sorted({*sample, *((place,) if place != NONE else ())}):
         fields = zip((f"p_{name}" for name in scan.model.policy), scan.rules.fields[rule], strict=True)
-        if matches(evaluate({**names, **dict(fields)})):
+        if matches(evaluate(scan.model.matcher, {**names, **dict(fields)})):
             found.append(rule)
     if place != NONE and place not in found:
         return f"the rule in line {scan.rules.where(place)[0]} decided, which does not match to pycasbin"

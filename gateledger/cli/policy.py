@@ -13,7 +13,7 @@ from gateledger.cli.explained import lines_of, plain_of
 from gateledger.cli.options import Unusable, common, format_option
 from gateledger.cli.output import emit
 from gateledger.cli.policy_diff import diff_command
-from gateledger.cli.policy_files import loaded, policy_files
+from gateledger.cli.policy_files import extensions_for, loaded, policy_files
 from gateledger.cli.policy_question import what_can_command, who_can_command
 from gateledger.cli.policy_test import test_command
 
@@ -38,7 +38,7 @@ def lint(settings: Settings, source: Source, format_: str) -> None:
 
     An error keeps a policy from being loaded, a warning does not. Exit code 1 on any error.
     """
-    engine, findings = load(source, settings.extauthz.request)
+    engine, findings = load(source, settings.extauthz.request, extensions_for(settings))
     if format_ == "table":
         _say(source, engine, findings)
     else:
