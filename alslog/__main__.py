@@ -93,7 +93,7 @@ async def _receive(
     server = make_server(alslog.max_message_bytes)
     add_receiver(server, receiver)
     health = await add_health(server, (SERVICE,))
-    address = bind(server, alslog.listen)
+    address = bind(server, alslog.listen, alslog.tls)
     await server.start()
     await health.set(serving=True)
     log.info("ready", listen=address)

@@ -99,8 +99,8 @@ async def serve(settings: Settings, log: Log) -> None:
     tally = Tally()
     registry.register(JournalCollector(tally, decisions))
     kept = DecisionJournal(decisions, extauthz, tally, log)
-    rules = Rules(extauthz.request, config_version(extauthz))
-    checker = Checker(extauthz.issuers, rules, store.snapshot, metrics.observe, log)
+    rules = Rules(extauthz.request, config_version(extauthz), extauthz.path_parameters)
+    checker = Checker(extauthz, rules, store.snapshot, metrics.observe, log)
 
     def ready() -> tuple[bool, dict[str, object]]:
         detail = {"config_version": rules.config_version, **store.detail()}

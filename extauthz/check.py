@@ -17,17 +17,18 @@ from access.decision_id import RANDOM_BYTES
 from extauthz import wire
 from extauthz.decide import decide
 from extauthz.familiar import Familiar
-from extauthz.identity import identify
+from extauthz.identity import Identities, Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import structlog
 
     from extauthz.decide import Rules, Snapshot
-    from extauthz.identity import IssuerRules
+    from extauthz.identity_settings import IdentitySettings
 
 _MALFORMED = "the Check is no CheckRequest"
+_UNREADABLE = Identity(UNKNOWN, "the claims of the token cannot be read: nested too deeply")
 
 
 class Checked(NamedTuple):
@@ -40,19 +41,22 @@ class Checked(NamedTuple):
 
 
 class Checker:
-    """Answers Checks with the policy that `snapshot` gives at that moment. What it remembers of others only makes it quicker."""
+    """Answers Checks with the policy that `snapshot` gives at that moment.
+
+    What it remembers of others only makes it quicker.
+    """
 
     def __init__(
         self,
-        issuers: Sequence[IssuerRules],
+        identity: IdentitySettings,
         rules: Rules,
         snapshot: Callable[[], Snapshot],
         observe: Callable[[ReasonCode, float], None],
         log: structlog.stdlib.BoundLogger,
     ) -> None:
-        self._issuers = tuple(issuers)
+        self._identities = Identities(identity)
         self._rules = rules
-        self._familiar = Familiar(rules.attributes)
+        self._familiar = Familiar(rules.attributes, able=self._identities.bearer_only)
         self._snapshot = snapshot
         self._observe = observe
         self._log = log
@@ -73,20 +77,23 @@ class Checker:
         """As `check`, for who has to keep the decision before it is told."""
         started = time.perf_counter_ns()
         try:
-            usual = wire.usual_from(message)
-            snapshot = self._snapshot()
-            found = self._familiar.answered(usual, snapshot, started) if usual else None
-            if usual and found:
-                answered, reason_code = found
-                entry = wire.journal_entry(answered.metadata, usual.request_id, time.time_ns())
-                return Checked(answered.answer, entry, reason_code, started)
-            decision, request_id = self._decide(message, snapshot)
-            checked, answered = self._answered(decision, started, request_id)
-            if usual:
-                self._familiar.learn(usual, decision, answered, snapshot.engine)
-            return checked
+            return self._checked(message, started)
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "I could not decide"
             return self._failed(error, started, _request_id(message))
+
+    def _checked(self, message: bytes, started: int) -> Checked:
+        usual = wire.usual_from(message)
+        snapshot = self._snapshot()
+        found = self._familiar.answered(usual, snapshot, started) if usual else None
+        if usual and found:
+            answered, reason_code = found
+            entry = wire.journal_entry(answered.metadata, usual.request_id, time.time_ns())
+            return Checked(answered.answer, entry, reason_code, started)
+        decision, request_id = self._decide(message, snapshot)
+        checked, answered = self._answered(decision, started, request_id)
+        if usual:
+            self._familiar.learn(usual, decision, answered, snapshot.engine)
+        return checked
 
     def refused(self, reason_code: ReasonCode, reason: str, message: bytes = b"") -> Checked:
         """As `refuse`; the message, where there is time to look, only for the request's id."""
@@ -104,10 +111,10 @@ class Checker:
 
     def _decide(self, message: bytes, snapshot: Snapshot) -> tuple[Decision, str]:
         try:
-            asked = wire.asked_from(message)
+            asked = wire.asked_from(message, self._identities.headers)
         except wire.WireError:
             return self._undecided(ReasonCode.BAD_REQUEST, _MALFORMED), ""
-        identity = identify(asked.tokens, asked.authorization, self._issuers)
+        identity = _UNREADABLE if asked.unreadable else self._identities.identify(asked)
         decision = decide(asked, identity, snapshot, self._rules, _decision_id())
         return decision, asked.request_id
 
@@ -116,7 +123,7 @@ class Checker:
 
     def _answered(self, decision: Decision, started: int, request_id: str) -> tuple[Checked, wire.Answered]:
         elapsed = time.perf_counter_ns() - started
-        answered = wire.answer_to(decision, elapsed // 1000)
+        answered = wire.answer_to(decision, elapsed // 1000, self._identities.headers)
         entry = wire.journal_entry(answered.metadata, request_id, time.time_ns())
         return Checked(answered.answer, entry, decision.reason_code, started), answered
 

@@ -5,8 +5,8 @@ Invariants, each a test of its name:
 - whatever is unusual, or was not seen before, goes the general way, which is where the pieces come from;
 - what is kept is bounded, and a new policy forgets what was kept of the old one.
 
-A piece is kept under all that it can depend on. Who asks, as far as Envoy's metadata, the route and the shape of
-the Authorization header say it: subject, roles, service, and an answer's head. Method and host: that they are
+A piece is kept under all that it can depend on. Who asks, as far as Envoy's metadata, the route and whether a token
+came say it: subject, roles, service, and an answer's head. Method and host: that they are
 fine. The rule that decided: effect, reason, rule and versions. The policy is asked each time.
 """
 
@@ -98,28 +98,31 @@ class _Rule:
 class Familiar:
     """Answers what it can; learns from the general way's answers."""
 
-    def __init__(self, attributes: tuple[str, ...]) -> None:
+    def __init__(self, attributes: tuple[str, ...], *, able: bool) -> None:
         # Without these four and nothing else nothing is familiar.
         self._order = tuple(_ASKED.index(name) for name in attributes if name in _ASKED)
-        self._able = len(self._order) == len(attributes)
-        self._who: Kept[tuple[bytes, bytes, int], _Who] = Kept()
+        self._able = able and len(self._order) == len(attributes)
+        self._who: Kept[tuple[bytes, bytes, bool], _Who] = Kept()
         self._fine: Kept[tuple[str, str], bytes] = Kept(1_024)
-        self._engine: Engine | None = None
-        self._rules: Kept[tuple[bool, int | None, bool], _Rule] = Kept()
+        # Together, and read at once: threads may answer while a new policy is learned.
+        self._policy: tuple[Engine | None, Kept[tuple[bool, int | None, bool], _Rule]] = (None, Kept())
         self._ms = 0
         self._ms_text = ""
 
-    def answered(self, usual: Usual, snapshot: Snapshot, started_ns: int) -> tuple[Answered, ReasonCode] | None:
+    def answered(
+        self, usual: Usual, snapshot: Snapshot, started_ns: int
+    ) -> tuple[Answered, ReasonCode] | None:
         """The answer; None where it has to come the general way. Raises what the engine raises."""
         who = self._who.get(usual.who)
         action = self._fine.get((usual.method, usual.host))
         engine = snapshot.engine
+        learned_of, rules = self._policy
         path = plain_path(usual.target)
-        if who is None or action is None or path is None or engine is None or engine is not self._engine:
+        if who is None or action is None or path is None or engine is None or engine is not learned_of:
             return None
         values = (who.name, who.service, path, usual.method)
         verdict = engine.enforce(*[values[place] for place in self._order], roles=who.roles)
-        rule = self._rules.get((verdict.allowed, verdict.line, who.anonymous))
+        rule = rules.get((verdict.allowed, verdict.line, who.anonymous))
         head = who.heads.get(rule.reason_code) if rule is not None else None
         if rule is None or head is None:
             return None
@@ -150,19 +153,22 @@ class Familiar:
         head = tuple(answered.head.split(decision.decision_id.encode()))
         if len(head) < 2:
             return
-        if engine is not self._engine:
-            self._engine = engine
-            self._rules = Kept()
+        learned_of, rules = self._policy
+        if engine is not learned_of:
+            rules = Kept()
+            self._policy = (engine, rules)
         subject = decision.request.subject
         who = self._who.get(usual.who)
         if who is None:
             anonymous = subject.name == ANONYMOUS_NAME
-            who = _Who(subject.name, subject.request_roles, said["service"], _entries(said, _BY_WHO), anonymous)
+            who = _Who(
+                subject.name, subject.request_roles, said["service"], _entries(said, _BY_WHO), anonymous
+            )
             self._who.keep(usual.who, who)
         who.heads[decision.reason_code] = head
         self._fine.keep((usual.method, usual.host), _entries(said, ("action",)))
         rule = _Rule(decision.reason_code, _entries(said, _BY_RULE))
-        self._rules.keep((decision.allowed, decision.rule_line, who.anonymous), rule)
+        rules.keep((decision.allowed, decision.rule_line, who.anonymous), rule)
 
     def _decision_id(self, now_ms: int) -> bytes:
         """A UUID of version 7 as access.uuid7 makes it, in a third of its time."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from extauthz.gate import Gate
+    from service.server_tls import ServerTls
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -61,7 +62,8 @@ def _node(context: Context) -> str:
 class GrpcioServer:
     """Health, reflection and Check by grpcio."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, tls: ServerTls | None = None) -> None:
+        self._tls = tls
         self._server = grpc.aio.server(options=SERVER_OPTIONS)
         handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
             Handler(gate).check
@@ -74,7 +76,7 @@ class GrpcioServer:
     async def listen(self, addresses: Sequence[str]) -> list[str]:
         """Bind them; gives them with their real ports. Raises AddressError."""
         self._health = await add_health(self._server, (SERVICE,))
-        return [bind(self._server, address) for address in addresses]
+        return [bind(self._server, address, self._tls) for address in addresses]
 
     async def start(self) -> None:
         await self._server.start()

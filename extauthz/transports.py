@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from extauthz.fast import FastServer
 from extauthz.server import GrpcioServer
-from service.addresses import of_this_machine
+from service.addresses import UNIX, of_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,20 +27,20 @@ class Transport(Protocol):
 
 
 class Transports:
-    """The servers that the settings ask for: plain text that may leave this machine is grpcio's."""
+    """The servers that the settings ask for: TLS, and plain text that may leave this machine, are grpcio's."""
 
     def __init__(self, gate: Gate, settings: ExtAuthzSettings, log: structlog.stdlib.BoundLogger) -> None:
         fast = [
             address
             for address in settings.listen
-            if settings.transport == "fast" and of_this_machine(address)
+            if settings.transport == "fast" and _is_plain(address, settings) and of_this_machine(address)
         ]
         others = [address for address in settings.listen if address not in fast]
         self._servers: list[tuple[Transport, Sequence[str]]] = []
         if fast:
             self._servers.append((FastServer(gate, settings, log), fast))
         if others:
-            self._servers.append((GrpcioServer(gate), others))
+            self._servers.append((GrpcioServer(gate, settings.tls), others))
 
     async def listen(self) -> list[str]:
         """Bind all addresses; gives them with their real ports. Raises AddressError."""
@@ -59,3 +59,7 @@ class Transports:
     async def stop(self, grace_seconds: float) -> None:
         for server, _ in self._servers:
             await server.stop(grace_seconds)
+
+
+def _is_plain(address: str, settings: ExtAuthzSettings) -> bool:
+    return settings.tls is None or address.startswith(UNIX)

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from access import Answer, Decision, ReasonCode
 from extauthz.asked import Asked
+from extauthz.shallow import varint, without
 from protos.gen import core_pb2, ext_authz_pb2
 
 if TYPE_CHECKING:
@@ -50,16 +51,12 @@ _DYNAMIC_METADATA = b"\x22"
 _FIELDS = _MAP_KEY = b"\x0a"
 _MAP_VALUE = b"\x12"
 _STRING_VALUE = b"\x1a"
-# Numbers up to that of nearly every length, as protobuf writes them.
-_SHORT = (
-    *(bytes((number,)) for number in range(0x80)),
-    *(bytes((number & 0x7F | 0x80, number >> 7)) for number in range(0x80, 0x1000)),
-)
-# How a request's Authorization header looks, all that identity makes of it beside Envoy's metadata.
-_NO_CREDENTIAL, _TOKEN, _NO_TOKEN = range(3)
+_BEARER = b"Bearer "
 _TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-# Headers that come once where nothing is unusual; either of the two names of the host.
-_SEEN_ONCE = {":path": 1, "authorization": 2, ":authority": 4, "host": 4}
+# Bytes of jwt_authn's metadata; more are not worth remembering.
+_USUAL_CLAIMS = 4_096
+# Headers that come, once at the most, where nothing is unusual.
+_USUAL = frozenset({":authority", ":path", "authorization", "content-type", "host", "x-request-id"})
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _HOST_HEADERS = frozenset({":authority", "host"})
 
@@ -68,15 +65,21 @@ class WireError(ValueError):
     """Bytes that are no CheckRequest."""
 
 
-def asked_from(message: bytes) -> Asked:
-    """The question in a serialised CheckRequest. Raises WireError."""
+def asked_from(message: bytes, credential_headers: frozenset[str] = frozenset()) -> Asked:
+    """The question in a serialised CheckRequest. Raises WireError.
+
+    `credential_headers` names the headers, besides authorization, whose lines identity wants to see.
+    """
+    unreadable = False
     try:
         attributes = ext_authz_pb2.CheckRequest.FromString(message).attributes
-    except DecodeError as error:
-        raise WireError("the message is no CheckRequest") from error
+    except DecodeError:
+        attributes = _without_claims(message)
+        unreadable = True
     http = attributes.request.http
-    authorization, hosts, paths = [], [], []
+    authorization, hosts, paths, connection = [], [], [], []
     request_id = ""
+    credentials: dict[str, tuple[str, ...]] = {}
     for name, value in _headers(http):
         if name == "authorization":
             authorization.append(value)
@@ -86,6 +89,10 @@ def asked_from(message: bytes) -> Asked:
             paths.append(value)
         elif name == "x-request-id":
             request_id = value
+        elif name == "connection":
+            connection.append(value)
+        elif name in credential_headers:
+            credentials[name] = (*credentials.get(name, ()), value)
     return Asked(
         method=http.method,
         # The raw header where Envoy sends it: in http.path each byte that is no UTF-8 became a "!".
@@ -95,17 +102,24 @@ def asked_from(message: bytes) -> Asked:
         client_address=attributes.source.address.socket_address.address,
         service=_service(attributes.route_metadata_context),
         authorization=tuple(authorization),
+        credentials=credentials,
+        certificate=attributes.source.certificate,
         hosts=tuple(hosts),
+        connection=tuple(connection),
         tokens=_fields(attributes.metadata_context, JWT_NAMESPACE),
         fragment=http.fragment,
+        unreadable=unreadable,
         request_id=request_id,
     )
 
 
 class Usual(NamedTuple):
-    """A Check as nearly all are. `who` stands for all that identity and answer are made of, besides path and method."""
+    """A Check as nearly all are.
 
-    who: tuple[bytes, bytes, int]
+    `who` stands for all that identity is made of: Envoy's metadata, the route's, and whether a token came.
+    """
+
+    who: tuple[bytes, bytes, bool]
     method: str
     target: str
     host: str
@@ -115,41 +129,61 @@ class Usual(NamedTuple):
 def usual_from(message: bytes) -> Usual | None:
     """What `asked_from` reads, in a third of its time, where nothing is unusual; None where anything is.
 
-    Unusual is whatever is not named here: a header by another name, one twice, a certificate, a fragment.
+    Unusual is whatever is not named here: a header by another name, one twice, an Authorization that is no Bearer
+    token and nothing else, a host that is not the Host header's, a certificate, a fragment, claims of many kilobytes.
     """
     try:
         attributes = ext_authz_pb2.CheckRequest.FromString(message).attributes
     except DecodeError:
         return None
     http = attributes.request.http
-    host, target, credential, request_id = http.host, "", _NO_CREDENTIAL, ""
-    lines = 0
-    for header in http.header_map.headers:
-        name, value = header.key, header.raw_value
-        if not value or name in _SEEN_ONCE and lines & _SEEN_ONCE[name]:
-            return None
-        if name == "x-request-id":
-            request_id = value.decode("latin-1")
-        elif name in _SEEN_ONCE:
-            lines |= _SEEN_ONCE[name]
-            if name == ":path":
-                target = value.decode("latin-1")
-            elif name == "authorization":
-                credential = _TOKEN if _is_token(value) else _NO_TOKEN
-            elif value != host.encode():
-                return None
-        elif name != "content-type" or value.startswith(b"application/grpc"):
-            return None
-    if http.fragment or not target or attributes.source.certificate or attributes.source.principal:
+    seen = _usual_headers(http.header_map.headers, http.host.encode())
+    if seen is None or http.fragment or attributes.source.certificate or attributes.source.principal:
         return None
     known_by = attributes.metadata_context.SerializeToString()
+    if len(known_by) > _USUAL_CLAIMS:
+        return None
     route = attributes.route_metadata_context.SerializeToString()
-    return Usual((known_by, route, credential), http.method, target, host, request_id)
+    return Usual(
+        (known_by, route, "authorization" in seen),
+        http.method,
+        seen[":path"].decode("latin-1"),
+        http.host,
+        seen.get("x-request-id", b"").decode("latin-1"),
+    )
+
+
+def _usual_headers(headers: Iterable[core_pb2.HeaderValue], host: bytes) -> dict[str, bytes] | None:
+    """The header lines by name, if they are the usual ones; else None."""
+    seen: dict[str, bytes] = {}
+    for header in headers:
+        name = header.key
+        if name in seen or name not in _USUAL:
+            return None
+        seen[name] = header.raw_value
+    usual = (
+        seen.get(":path")
+        and seen.get(":authority", host) == host == seen.get("host", host)
+        and ("authorization" not in seen or _is_token(seen["authorization"]))
+        and seen.get("x-request-id") != b""
+    )
+    return seen if usual else None
 
 
 def _is_token(authorization: bytes) -> bool:
-    """Whether the header holds "Bearer", a token's characters, and nothing more: identity knows it by no more than that."""
-    return authorization.startswith(b"Bearer ") and not authorization[7:].translate(None, _TOKEN_BYTES) and len(authorization) > 7
+    """Whether the header holds "Bearer", a token's characters, and nothing more."""
+    scheme, token = authorization[: len(_BEARER)], authorization[len(_BEARER) :]
+    return scheme == _BEARER and token != b"" and not token.translate(None, _TOKEN_BYTES)
+
+
+def _without_claims(message: bytes) -> ext_authz_pb2.AttributeContext:
+    """What a message says beside the claims, where they alone keep it from being read. Raises WireError."""
+    attributes = ext_authz_pb2.CheckRequest.ATTRIBUTES_FIELD_NUMBER
+    claims = ext_authz_pb2.AttributeContext.METADATA_CONTEXT_FIELD_NUMBER
+    try:
+        return ext_authz_pb2.CheckRequest.FromString(without(message, attributes, claims)).attributes
+    except (DecodeError, ValueError) as error:
+        raise WireError("the message is no CheckRequest") from error
 
 
 class Answered(NamedTuple):
@@ -163,12 +197,17 @@ class Answered(NamedTuple):
     head: bytes
 
 
-def answer_to(decision: Decision, decide_us: int) -> Answered:
-    """The CheckResponse of a decision; never empty, allowing only what is allowed."""
+def answer_to(
+    decision: Decision, decide_us: int, credential_headers: Iterable[str] = frozenset()
+) -> Answered:
+    """The CheckResponse of a decision; never empty, allowing only what is allowed.
+
+    The upstream gets neither authorization nor what `credential_headers` names.
+    """
     answer = decision.reason_code.outcome.answer
     response = ext_authz_pb2.CheckResponse()
     if answer is Answer.OK:
-        _fill_ok(response.ok_response, decision)
+        _fill_ok(response.ok_response, decision, credential_headers)
     elif answer is Answer.DENIED:
         _fill_denied(response.denied_response, decision)
     else:
@@ -207,18 +246,6 @@ def journal_entry(metadata: bytes, request_id: str, time_ns: int) -> bytes:
         )
     )
     return b"".join((_ENTRY, varint(len(content)), content))
-
-
-def varint(number: int) -> bytes:
-    """A number as protobuf writes it."""
-    if number < len(_SHORT):
-        return _SHORT[number]
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def _sealed(response: ext_authz_pb2.CheckResponse, *, allow: bool) -> bytes:
@@ -293,10 +320,11 @@ def metadata_of(decision: Decision, decide_us: int) -> dict[str, str]:
     }
 
 
-def _fill_ok(ok: ext_authz_pb2.OkHttpResponse, decision: Decision) -> None:
+def _fill_ok(ok: ext_authz_pb2.OkHttpResponse, decision: Decision, credential_headers: Iterable[str]) -> None:
     subject = decision.request.subject
-    # Envoy leaves the token in, for us to see the header whole; the upstream gets the subject instead.
+    # Envoy leaves credentials in, for us to see the headers whole; the upstream gets the subject instead.
     ok.headers_to_remove.append("authorization")
+    ok.headers_to_remove.extend(sorted(credential_headers))
     upstream = {
         "x-subject": subject.name,
         "x-roles": ",".join(subject.roles),

@@ -13,11 +13,14 @@ from grpc_reflection.v1alpha import reflection
 
 from service.addresses import SOCKET_UMASK, UNIX, prepare_unix, umask
 from service.probes import AddressError
+from service.server_tls import credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import grpc.aio
+
+    from service.server_tls import ServerTls
 
 # A second process must not share the port; peers may ping idle connections as often as they like,
 # because Envoy keeps its streams open for days.
@@ -29,15 +32,18 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-def bind(server: grpc.aio.Server, address: str) -> str:
+def bind(server: grpc.aio.Server, address: str, tls: ServerTls | None = None) -> str:
     """Bind the server to unix:PATH (the file is 0600) or HOST:PORT; the address with its real port.
 
-    Raises AddressError.
+    `tls` is for HOST:PORT only. Raises AddressError.
     """
     prepare_unix(address)
     try:
         with umask(SOCKET_UMASK):
-            port = server.add_insecure_port(address)
+            if tls and not address.startswith(UNIX):
+                port = server.add_secure_port(address, credentials(tls))
+            else:
+                port = server.add_insecure_port(address)
     except RuntimeError as error:
         raise AddressError(
             f"cannot listen on {address}: {error}; is it taken, or not an address of this machine?"

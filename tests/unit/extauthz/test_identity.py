@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from check_requests import NO_TOKEN, failure, token
 
 from access import ANONYMOUS, AuthMethod, Subject
-from extauthz.identity import Identity, identify
-from extauthz.settings import Issuer
+from extauthz.asked import Asked
+from extauthz.identity import Identities, Identity
+from extauthz.identity_settings import IdentitySettings, Issuer
 
 DEMO = Issuer(name="demo", roles=("*",))
 CORP = Issuer(name="corp", subject="corp:{sub}", roles_claim="realm.roles", roles=("staff", "admin"))
 MAIL = Issuer(name="mail", subject="{email}")
 BEARER = ("Bearer abc.def.ghi",)
+
+
+def identify(tokens: dict[str, Any], authorization: Sequence[str], issuers: Sequence[Issuer]) -> Identity:
+    # Templates that settings would refuse: what identity does must not hang on that.
+    settings = IdentitySettings.model_construct(issuers=tuple(issuers))
+    return Identities(settings).identify(Asked(tokens=tokens, authorization=tuple(authorization)))
 
 
 def alice(*roles: str, name: str = "alice", issuer: str = "demo") -> Subject:

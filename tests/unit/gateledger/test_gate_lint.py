@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from extauthz.identity_settings import IdentitySettings, Issuer
 from gateledger.bootstrap import as_json
 from gateledger.compose import rendered
 from gateledger.gate_lint import problems
 
+DEMO = IdentitySettings(issuers=(Issuer(name="demo"),))
 SHIPPED: dict[str, Any] = json.loads(as_json(rendered(), "shipped"))
 
 
@@ -32,7 +34,7 @@ def disable_on_a_route(bootstrap: dict[str, Any]) -> None:
 
 
 def test_the_shipped_bootstrap_leaves_nothing_open() -> None:
-    assert problems(SHIPPED, ["demo"]) == []
+    assert problems(SHIPPED, DEMO) == []
 
 
 @pytest.mark.parametrize(
@@ -67,11 +69,11 @@ def test_what_opens_the_gate_is_told(change: Callable[[dict[str, Any]], object],
     bootstrap = copy.deepcopy(SHIPPED)
     change(bootstrap)
 
-    assert any(words in problem for problem in problems(bootstrap, ["demo"])), problems(bootstrap, ["demo"])
+    assert any(words in problem for problem in problems(bootstrap, DEMO)), problems(bootstrap, DEMO)
 
 
 def test_issuers_and_providers_that_do_not_know_one_another_are_told() -> None:
-    found = problems(SHIPPED, ["corporate"])
+    found = problems(SHIPPED, IdentitySettings(issuers=(Issuer(name="corporate"),)))
 
     assert len(found) == 2
     assert "'demo', which the setting extauthz.issuers does not name" in found[0]
