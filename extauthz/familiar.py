@@ -104,8 +104,9 @@ class Familiar:
         self._able = able and len(self._order) == len(attributes)
         self._who: Kept[tuple[bytes, bytes, bool], _Who] = Kept()
         self._fine: Kept[tuple[str, str], bytes] = Kept(1_024)
-        # Together, and read at once: threads may answer while a new policy is learned.
-        self._policy: tuple[Engine | None, Kept[tuple[bool, int | None, bool], _Rule]] = (None, Kept())
+        # A policy's version and its rules, read at once: threads may answer while a new policy is learned. Not the
+        # engine, which would live as long as this does (extauthz.engine.release).
+        self._policy: tuple[str, Kept[tuple[bool, int | None, bool], _Rule]] = ("", Kept())
         self._ms = 0
         self._ms_text = ""
 
@@ -118,7 +119,7 @@ class Familiar:
         engine = snapshot.engine
         learned_of, rules = self._policy
         path = plain_path(usual.target)
-        if who is None or action is None or path is None or engine is None or engine is not learned_of:
+        if who is None or action is None or path is None or engine is None or engine.version != learned_of:
             return None
         values = (who.name, who.service, path, usual.method)
         verdict = engine.enforce(*[values[place] for place in self._order], roles=who.roles)
@@ -154,9 +155,9 @@ class Familiar:
         if len(head) < 2:
             return
         learned_of, rules = self._policy
-        if engine is not learned_of:
+        if engine.version != learned_of:
             rules = Kept()
-            self._policy = (engine, rules)
+            self._policy = (engine.version, rules)
         subject = decision.request.subject
         who = self._who.get(usual.who)
         if who is None:
