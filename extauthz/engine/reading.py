@@ -46,9 +46,14 @@ def check(rules: Column, field: int, function: str, report: Report) -> None:
     rules.check(field, doubt, lambda line, code, message: tell[code](line, code, message))
 
 
+def is_clean(function: str, pattern: str) -> bool:
+    """Whether a pattern is read by everyone as Casbin reads it."""
+    return _CLEAN[function].fullmatch(pattern) is not None
+
+
 def misreading(function: str, pattern: str) -> Doubt | None:
     """A code and a message where Casbin does not read a pattern as people do."""
-    if _CLEAN[function].fullmatch(pattern):
+    if is_clean(function, pattern):
         return None
     if function == "keyMatch":
         start = pattern.partition("*")[0]

@@ -24,6 +24,8 @@ _SPECIAL = frozenset('()[]"#')
 _ODD = (*_SPECIAL, "\t", "\r", "  ", " ,", " \n", "\n ")
 # Small, so that a comment costs only its neighbours the short way.
 _BLOCK = 4096
+# Casbin takes seconds for each look at a pattern of some 20,000 characters; no path is as long.
+_LONGEST = 4500
 # Texts that are remembered to be one object where they come again; a larger dict halts everything when it grows.
 _POOLED = 40_000
 _OPENING = {"(": ")", "[": "]"}
@@ -65,7 +67,7 @@ def table_of(text: str, report: Report) -> Table:
     """All rows of a policy. Lines that cannot be read become findings and are left out."""
     reader = _Reader(Table(), report)
     for block in _blocks(text):
-        if _is_plain(block):
+        if len(block) <= _LONGEST and _is_plain(block):
             reader.take_plain(block)
         else:
             reader.take_odd(block)
@@ -127,6 +129,10 @@ class _Reader:
             self.number += 1
 
     def _take_line(self, line: str) -> None:
+        if len(line) > _LONGEST:
+            message = f"a row of {len(line)} characters; {_LONGEST} are the most"
+            self.report.error(self.number, "long", message)
+            return
         try:
             ptype, *fields = _fields(line)
         except _Unreadable as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extauthz.analysis.advice import advice
 from extauthz.engine import EnforceError, Severity, load
 from extauthz.explanation import Explanation, Question, explain
 from gateledger.cli.explained import lines_of, plain_of
@@ -39,6 +40,8 @@ def lint(settings: Settings, source: Source, format_: str) -> None:
     An error keeps a policy from being loaded, a warning does not. Exit code 1 on any error.
     """
     engine, findings = load(source, settings.extauthz.request, extensions_for(settings))
+    if engine is not None:
+        findings = (*findings, *advice(engine))
     if format_ == "table":
         _say(source, engine, findings)
     else:

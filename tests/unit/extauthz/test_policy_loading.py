@@ -456,3 +456,10 @@ def test_a_denied_folder_is_covered_by_what_denies_it_too(patterns: list[str], w
     policy = "".join(f"p, alice, {pattern}, GET, deny\n" for pattern in patterns)
 
     assert warned == len([finding for finding in findings(policy) if "[folder]" in finding])
+
+
+def test_a_row_that_casbin_would_need_minutes_for_is_refused() -> None:
+    engine, found = load(source(f"{GOOD}p, alice, /{'x' * 5000}, GET, allow\n"))
+
+    assert engine is None
+    assert "error[long]: a row of 5023 characters; 4500 are the most" in str(found[-1])
