@@ -6,6 +6,7 @@ The law that holds in every outcome of a kill, whoever wins which race: what was
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -109,11 +110,20 @@ def settle(stack: StackProcess) -> int:
         return answer.headers["x-request-id"] if answer.status == 200 else None
 
     request_id = eventually(passed, "a request that passes")
+    # Whoever was killed runs again by then, but may not listen yet.
+    eventually(lambda: answers(stack), "ClickHouse answers")
     stack.row(request_id)
     # Its decision comes by another way.
     eventually(lambda: decided(stack, request_id), "its decision")
     eventually(lambda: not waiting(stack), "empty spools")
     return answered
+
+
+def answers(stack: StackProcess) -> bool:
+    """Whether ClickHouse does."""
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{stack.ready['clickhouse']}/ping", trust_env=False).status_code == 200
+    return False
 
 
 def decided(stack: StackProcess, request_id: str) -> int:
