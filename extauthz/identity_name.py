@@ -15,6 +15,8 @@ MAX_SUBJECT_BYTES = 256
 ROLE = re.compile(r"[A-Za-z0-9_.:/@-]{1,128}")
 FIELD = re.compile(r"\{([^{}]+)\}")
 
+# Claims that are one and the same in all tokens of an issuer: nobody has a choice there.
+_FIXED = frozenset({"iss"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Unicode's Default_Ignorable_Code_Point, as far as the categories above do not have it: shown as nothing.
 _IGNORABLE = re.compile(
@@ -29,7 +31,14 @@ class Refused(Exception):  # noqa: N818 - never leaves identity
 
 def filled(template: str, text: Callable[[str], str]) -> str:
     """The subject that a template makes of what `text` gives for each name in braces. Raises Refused."""
-    name = FIELD.sub(lambda field: text(field[1]), template)
+    name, *parts = FIELD.split(template)
+    for at in range(0, len(parts), 2):
+        field, behind = parts[at : at + 2]
+        value = text(field)
+        # With "{tenant}:{sub}" the tenant "a:b" and the tenant "a" could have one subject in common.
+        if at + 2 < len(parts) and field not in _FIXED and (value + behind).find(behind) != len(value):
+            raise Refused(f"{field} holds {behind!r}, which ends it in the subject")
+        name += value + behind
     if problem := subject_problem(name):
         raise Refused(f"the subject {problem}")
     return name

@@ -21,7 +21,9 @@ _HEADER = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 # Headers that Envoy or the gate gives a meaning of its own: a credential there would be read twice, or removed.
 _TAKEN = re.compile(
     r"host|content-.*|transfer-encoding|connection|upgrade|te|cookie|x-request-id|x-subject|x-roles|"
-    r"x-decision-id|x-forwarded-.*|x-envoy-.*|x-real-ip|forwarded|proxy.*"
+    r"x-decision-id|x-forwarded-.*|x-envoy-.*|x-real-ip|forwarded|proxy.*|"
+    # Of these Envoy's log entries have the value.
+    r"user-agent|referer|traceparent|tracestate"
 )
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 CERTIFICATE_FIELDS = ("uri", "dns", "subject")
@@ -235,6 +237,8 @@ class IdentitySettings(Sources):
 def _checked(template: str) -> str:
     if not FIELD.search(template) or set("{}") & set(FIELD.sub("", template)):
         raise ValueError('must name at least one claim in braces, like "{sub}"')
+    if "}{" in template:
+        raise ValueError('must have a text between two claims, like "{tenant}:{sub}"')
     prefix = _prefix(template)
     # Whole names are looked at with each request; this tells at the start what could only ever be refused.
     problem = subject_problem(f"{prefix}x")

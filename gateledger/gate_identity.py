@@ -20,6 +20,8 @@ _VALIDATIONS = (
     "validation_context_sds_secret_config",
     "combined_validation_context",
 )
+# TLS 1.3 and tickets are the first one's, the ids of TLS 1.2 the second one's.
+_WHOLE_HANDSHAKES = ("disable_stateless_session_resumption", "disable_stateful_session_resumption")
 
 
 def identity_problems(manager: Mapping[str, Any], identity: IdentitySettings) -> Iterator[str]:
@@ -41,6 +43,11 @@ def tls_problems(static: Mapping[str, Any]) -> Iterator[str]:
             yield "a listener requires client certificates, but has no CA to verify them by: any one would do"
         if any(_trusts_all(one) for one in checked):
             yield "a listener takes client certificates that no CA of yours signed; name one in trusted_ca"
+        if checked and not all(context.get(name) for name in _WHOLE_HANDSHAKES):
+            yield (
+                "a listener takes client certificates and resumes sessions, by which one that expired stays good; "
+                f"set {' and '.join(_WHOLE_HANDSHAKES)}"
+            )
 
 
 def _trusts_all(context: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ CLUSTERS = ("extauthz", "alslog")
 STAT_PREFIX = "gate"
 
 _ACCESS_LOG = "HttpGrpcAccessLogConfig"
+_SWITCHES = ("filter_enabled", "filter_enabled_metadata")
 
 
 def problems(bootstrap: Mapping[str, Any], identity: IdentitySettings) -> list[str]:
@@ -55,14 +56,51 @@ def _problems_of(manager: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}failure_mode_allow lets requests pass when extauthz does not answer"
         if one["disabled"]:
             yield f"{where}the ext_authz filter is disabled"
-        if "filter_enabled" in one and not one.get("deny_at_disable"):
-            yield f"{where}filter_enabled without deny_at_disable lets requests pass undecided"
+        switches = () if _denies(one.get("deny_at_disable")) else [name for name in _SWITCHES if name in one]
+        yield from (
+            f"{where}{name} without deny_at_disable lets requests pass undecided" for name in switches
+        )
     yield from (f"{where}{name} must be true, or paths mean two things" for name in _off(manager))
-    if any(one["@type"].endswith("ExtAuthzPerRoute") and one.get("disabled") for one in typed(manager)):
+    if any(_switched_off(manager)):
         yield f"{where}a route disables ext_authz; let the policy allow it instead"
-    logs = [config(one) for one in manager.get("access_log") or []]
-    if not any(one["@type"].endswith(_ACCESS_LOG) for one in logs):
-        yield f"{where}there is no gRPC access log, so nothing is recorded"
+    yield from (where + problem for problem in _unrecorded(manager))
+
+
+def _unrecorded(manager: Mapping[str, Any]) -> Iterator[str]:
+    logs = [one for one in manager.get("access_log") or [] if config(one)["@type"].endswith(_ACCESS_LOG)]
+    if not logs:
+        yield "there is no gRPC access log, so nothing is recorded"
+    elif all(one.get("filter") for one in logs):
+        yield "the gRPC access log has a filter, so what that leaves out is not recorded"
+
+
+def _denies(switch: object) -> bool:
+    default = switch.get("default_value") if isinstance(switch, dict) else None
+    return isinstance(default, dict) and bool(default.get("value"))
+
+
+def _switched_off(manager: Mapping[str, Any]) -> Iterator[bool]:
+    """For each route's settings of ext_authz, in either form: whether they disable it."""
+    names = {
+        one.get("name") for one in manager.get("http_filters") or [] if config(one)["@type"].endswith(AUTHZ)
+    }
+    for one in typed(manager):
+        if one["@type"].endswith("ExtAuthzPerRoute"):
+            yield bool(one.get("disabled"))
+    for settings in _per_filter(manager):
+        yield any(
+            name in names and isinstance(one, dict) and bool(one.get("disabled"))
+            for name, one in settings.items()
+        )
+
+
+def _per_filter(node: object) -> Iterator[Mapping[str, Any]]:
+    """What hosts, routes and their like set for single filters."""
+    inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    if isinstance(node, dict) and isinstance(found := node.get("typed_per_filter_config"), dict):
+        yield found
+    for value in inside:
+        yield from _per_filter(value)
 
 
 def _off(manager: Mapping[str, Any]) -> list[str]:

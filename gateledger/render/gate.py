@@ -20,23 +20,14 @@ if TYPE_CHECKING:
     from gateledger.services.model import Peer, Services
     from gateledger.services.network import Listener
 
-# What early_header_mutation takes off at once, and what of it also goes behind a trusted proxy.
+# What early_header_mutation takes off at once, and what of it also goes behind a trusted proxy: all but
+# x-forwarded-for itself. RE2 knows no "all but", so it is spelled out.
 _ALL_FORWARDED = {"remove_on_match": {"key_matcher": {"prefix": "x-forwarded-"}}}
-_FORWARDED = (
-    *(
-        "by",
-        "client-cert",
-        "email",
-        "groups",
-        "host",
-        "method",
-        "path",
-        "port",
-        "prefix",
-        "preferred-username",
-    ),
-    *("proto", "scheme", "server", "ssl", "uri", "url", "user"),
-)
+_BUT_FOR = {
+    "remove_on_match": {
+        "key_matcher": {"safe_regex": {"regex": "x-forwarded-(?:[^f].*|f|f[^o].*|fo|fo[^r].*|for.+)?"}}
+    }
+}
 _MIB = 1024 * 1024
 _WHERE = ("type", "dns_lookup_family", "load_assignment")
 _JWT = "envoy.filters.http.jwt_authn"
@@ -148,8 +139,7 @@ def _keep_forwarded_for(manager: dict[str, Any]) -> None:
     for extension in manager["early_header_mutation_extensions"]:
         mutations = extension["typed_config"]["mutations"]
         if _ALL_FORWARDED in mutations:
-            at = mutations.index(_ALL_FORWARDED)
-            mutations[at : at + 1] = [{"remove": f"x-forwarded-{name}"} for name in _FORWARDED]
+            mutations[mutations.index(_ALL_FORWARDED)] = copy.deepcopy(_BUT_FOR)
 
 
 def _show_credentials(authz: dict[str, Any], services: Services) -> None:

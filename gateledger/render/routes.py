@@ -26,37 +26,55 @@ if TYPE_CHECKING:
     from gateledger.services.model import Service
 
 ANY = "*"
+WILDCARD = "*."
 # The namespace and the key by which extauthz learns the service.
 NAMESPACE = "gateledger"
 KEY = "service"
 
 
 def virtual_hosts(services: Sequence[Service]) -> list[VirtualHost]:
-    """One for each set of hosts with the same routes; what names no host is found on every one."""
-    groups: dict[tuple[str, ...], list[str]] = {}
+    """One for each set of hosts with the same routes; what names no host is found on every one.
+
+    Envoy looks into one of them only, the nearest to the host: it has to hold what wider names claim too.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for host in sorted({host for one in services for host in one.hosts or (ANY,)}):
-        on_host = [one for one in services if not one.hosts or host in one.hosts]
-        groups.setdefault(tuple(one.name for one in on_host), []).append(host)
+        claims = tuple((path, one.name) for path, one in _claims(services, host))
+        groups.setdefault(claims, []).append(host)
     by_name = {one.name: one for one in services}
     return [
         VirtualHost(
             name="services" if ANY in hosts else hosts[0],
             domains=hosts,
-            routes=list(_routes([by_name[name] for name in names])),
+            routes=[route for path, name in claims for route in _routes(path, by_name[name])],
         )
-        for names, hosts in groups.items()
+        for claims, hosts in groups.items()
     ]
 
 
-def _routes(services: Sequence[Service]) -> Iterator[Route]:
-    """The longest prefix first; of equal ones that of a service which names its hosts."""
-    claims = [(path, one) for one in services for path in one.paths]
-    for path, one in sorted(claims, key=lambda claim: (-len(claim[0]), not claim[1].hosts)):
-        if one.websocket:
-            yield _websocket(path, one)
-        yield _route(
-            one, _match(path), RouteAction(cluster=one.upstream, timeout=_seconds(one.timeout_seconds))
-        )
+def _claims(services: Sequence[Service], host: str) -> list[tuple[str, Service]]:
+    """The longest prefix first; of equal ones that of the service which names the host most exactly."""
+    near = {one.name: _nearness(one.hosts or (), host) for one in services}
+    claims = [(path, one) for one in services if near[one.name] is not None for path in one.paths]
+    return sorted(claims, key=lambda claim: (len(claim[0]), near[claim[1].name] or 0), reverse=True)
+
+
+def _nearness(names: Sequence[str], host: str) -> int | None:
+    """How exactly names mean a host: the longer the better, itself best of all; None where none of them does."""
+    if not names:
+        return 0
+    found = [
+        len(name) + (name == host)
+        for name in names
+        if name == host or (name.startswith(WILDCARD) and host.endswith(name.removeprefix(ANY)))
+    ]
+    return max(found, default=None)
+
+
+def _routes(path: str, one: Service) -> Iterator[Route]:
+    if one.websocket:
+        yield _websocket(path, one)
+    yield _route(one, _match(path), RouteAction(cluster=one.upstream, timeout=_seconds(one.timeout_seconds)))
 
 
 def _websocket(path: str, one: Service) -> Route:

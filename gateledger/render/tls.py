@@ -75,6 +75,11 @@ def downstream(tls: ServerTls, name: str, directory: Path) -> Socket:
     context = DownstreamTlsContext(
         common_tls_context=common, require_client_certificate=tls.client_certificate == "required"
     )
+    if tls.client_ca:
+        # A session that is resumed brings its certificate along, which nobody looks at again: an expired one
+        # stayed good for as long as its client went on to resume. Whole handshakes only, then.
+        context.disable_stateless_session_resumption = True
+        context.disable_stateful_session_resumption = True
     return Socket(TransportSocket(name=SOCKET, typed_config=packed(context)), tuple(files))
 
 

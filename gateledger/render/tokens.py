@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gateledger.services.model import TokenIssuer
 
-# A signature is checked once a token, not once a request; its times always.
+# A signature is checked once a token, not once a request, where keys never change; its times always.
 CACHED_TOKENS = 1000
 
 
@@ -52,13 +52,15 @@ def _provider(one: TokenIssuer) -> JwtProvider:
         from_headers=[
             JwtHeader(name=_title(header.name), value_prefix=header.prefix) for header in one.headers
         ],
-        jwt_cache_config=JwtCacheConfig(jwt_cache_size=CACHED_TOKENS),
         forward=True,
         payload_in_metadata=one.name,
         failed_status_in_metadata=f"{one.name}.failed",
     )
     if one.jwks_file:
         provider.local_jwks = DataSource(filename=str(one.jwks_file))
+        # Not where keys are fetched: a token that was seen once would pass until it expires, though the issuer
+        # has long withdrawn the key that signed it.
+        provider.jwt_cache_config = JwtCacheConfig(jwt_cache_size=CACHED_TOKENS)
     else:
         provider.remote_jwks = _remote(one)
     return provider

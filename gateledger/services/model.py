@@ -77,8 +77,10 @@ class Service(Section):
 
     name: str = Field(description="The name that the policy and the ledger know it by.")
     upstream: str = Field(description="Where it is: the name of an upstream.")
-    hosts: tuple[Host, ...] = Field(
-        (), description="Names that it answers to, exact or *.example.com. Default: any host."
+    hosts: tuple[Host, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Names that it answers to, exact or *.example.com. Default: any host.",
     )
     paths: tuple[str, ...] = Field(
         ("/",),

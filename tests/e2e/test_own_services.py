@@ -176,6 +176,26 @@ def test_a_replaced_certificate_is_shown_to_the_next_client(own: OwnServices) ->
     eventually(lambda: serial() not in {first, second}, "the certificate that was renamed into its place")
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_certificate_is_looked_at_with_every_handshake(own: OwnServices, version: ssl.TLSVersion) -> None:
+    context = own.context("batch")
+    context.minimum_version = context.maximum_version = version
+    host, _, port = own.listeners[0].partition("//")[2].rpartition(":")
+
+    def handshake(session: ssl.SSLSession | None) -> tuple[bool | None, ssl.SSLSession | None]:
+        plain = socket.create_connection((host, int(port)), timeout=30)
+        with context.wrap_socket(plain, server_hostname=host, session=session) as tls:
+            # TLS 1.3 would hand out tickets behind the handshake.
+            tls.sendall(f"GET /orders/1 HTTP/1.1\r\nhost: {HOST}\r\n\r\n".encode())
+            assert tls.recv(16).startswith(b"HTTP/1.1 ")
+            return tls.session_reused, tls.session
+
+    _, session = handshake(None)
+    reused, _ = handshake(session)
+
+    assert not reused
+
+
 @pytest.mark.parametrize("service", ["extauthz", "alslog"])
 def test_the_services_let_nobody_in_without_a_certificate(own: OwnServices, service: str) -> None:
     listen = own.stack.ready[service]

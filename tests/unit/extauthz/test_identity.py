@@ -171,6 +171,28 @@ def test_the_whole_name_counts_not_the_claim_alone(template: str, claims: dict[s
 
 
 @pytest.mark.parametrize(
+    ("template", "claims", "found"),
+    [
+        pytest.param("{org}:{sub}", {"org": "a", "sub": "b:c"}, "a:b:c", id="the last claim may hold it"),
+        pytest.param("{org}:{sub}", {"org": "a:b", "sub": "c"}, "", id="the first may not"),
+        pytest.param("{org}::{sub}", {"org": "a:", "sub": "c"}, "", id="nor begin it"),
+        pytest.param(
+            "{org}::{sub}", {"org": "a", "sub": ":c"}, "a:::c", id="the last claim may go on with it"
+        ),
+        pytest.param(
+            "{iss}/{sub}", {"iss": "https://id", "sub": "c"}, "https://id/c", id="the issuer is fixed"
+        ),
+        pytest.param("{a}:{b}/{c}", {"a": "1", "b": "2/3", "c": "4"}, "", id="nor one in the middle"),
+    ],
+)
+def test_two_pairs_of_claims_are_never_one_subject(template: str, claims: dict[str, str], found: str) -> None:
+    identity = identify({"demo": claims}, BEARER, (Issuer(name="demo", subject=template),))
+
+    assert found == identity.subject.name
+    assert bool(found) is not ("which ends it in the subject" in identity.refusal)
+
+
+@pytest.mark.parametrize(
     "authorization",
     [
         pytest.param("Basic YWxhZGRpbjpvcGVuc2VzYW1l", id="basic"),

@@ -307,11 +307,21 @@ def test_credentials_are_seen_line_by_line_and_kept_from_the_upstream() -> None:
             "is where tokens stand",
             id="one header for two",
         ),
+        pytest.param(
+            {"issuers": [{"name": "a", "subject": "a:{org}{sub}"}]},
+            "a text between two claims",
+            id="run together",
+        ),
         pytest.param({"issuers": [{"name": "a", "headers": []}]}, "at least 1", id="nowhere"),
         pytest.param(
             {"issuers": [{"name": "a", "headers": [{"name": "cookie"}]}]},
             "that nothing else uses",
             id="cookie",
+        ),
+        pytest.param(
+            {"api_keys": {**KEYS["api_keys"], "header": "Referer"}},
+            "that nothing else uses",
+            id="a header that is logged",
         ),
     ],
 )

@@ -90,6 +90,24 @@ def found(identity: dict[str, Any], change: Callable[[dict[str, Any]], object]) 
             "no CA of yours signed",
             id="untrusted certificates, combined",
         ),
+        pytest.param(
+            lambda b: with_tls(
+                b,
+                common_tls_context={"validation_context": {"trusted_ca": {}}},
+                disable_stateful_session_resumption=True,
+            ),
+            "resumes sessions",
+            id="resumed by tickets",
+        ),
+        pytest.param(
+            lambda b: with_tls(
+                b,
+                common_tls_context={"validation_context_sds_secret_config": {"name": "ca"}},
+                disable_stateless_session_resumption=True,
+            ),
+            "resumes sessions",
+            id="resumed by ids",
+        ),
     ],
 )
 def test_what_lets_a_stranger_in_is_told(change: Callable[[dict[str, Any]], object], words: str) -> None:
@@ -153,8 +171,14 @@ def test_what_extauthz_waits_for_in_vain_is_told(identity: dict[str, Any], words
                 b,
                 require_client_certificate=True,
                 common_tls_context={"validation_context": {"trusted_ca": {}}},
+                disable_stateful_session_resumption=True,
+                disable_stateless_session_resumption=True,
             ),
             id="certificates of a CA",
+        ),
+        pytest.param(
+            lambda b: with_tls(b, common_tls_context={"tls_certificates": []}),
+            id="no certificates are asked for",
         ),
     ],
 )

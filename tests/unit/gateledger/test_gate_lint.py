@@ -59,7 +59,39 @@ def test_the_shipped_bootstrap_leaves_nothing_open() -> None:
             "without deny_at_disable",
             id="switchable",
         ),
+        pytest.param(
+            lambda b: authz(b)["typed_config"].update(
+                deny_at_disable={"default_value": {"value": False}}, filter_enabled={}
+            ),
+            "without deny_at_disable",
+            id="switchable, denied perhaps",
+        ),
+        pytest.param(
+            lambda b: (
+                authz(b)["typed_config"].pop("deny_at_disable"),
+                authz(b)["typed_config"].update(filter_enabled_metadata={}),
+            ),
+            "filter_enabled_metadata without deny_at_disable",
+            id="switchable by metadata",
+        ),
         pytest.param(disable_on_a_route, "a route disables ext_authz", id="route"),
+        pytest.param(
+            lambda b: manager(b)["route_config"]["virtual_hosts"][0].update(
+                typed_per_filter_config={
+                    "envoy.filters.http.ext_authz": {
+                        "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+                        "disabled": True,
+                    }
+                }
+            ),
+            "a route disables ext_authz",
+            id="host, whatever the filter",
+        ),
+        pytest.param(
+            lambda b: manager(b)["access_log"][0].update(filter={"not_health_check_filter": {}}),
+            "has a filter",
+            id="half a log",
+        ),
         pytest.param(lambda b: manager(b).pop("access_log"), "no gRPC access log", id="no log"),
         pytest.param(lambda b: manager(b).pop("normalize_path"), "normalize_path must be true", id="paths"),
         pytest.param(lambda b: manager(b).update(stat_prefix="mine"), "must be 'gate'", id="stat prefix"),

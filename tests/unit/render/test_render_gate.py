@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,62 @@ def test_the_longest_prefix_of_the_hosts_services_comes_first(directory: Path) -
     }
 
 
+@pytest.mark.parametrize(
+    ("hosts", "host", "expected"),
+    [
+        pytest.param(
+            ["api.example.com", "*.example.com"],
+            "api.example.com",
+            [("one", "/admin"), ("two", "/admin"), ("one", "/"), ("two", "/")],
+            id="a name within a wildcard",
+        ),
+        pytest.param(
+            ["*.eu.example.com", "*.example.com"],
+            "*.eu.example.com",
+            [("one", "/admin"), ("two", "/admin"), ("one", "/"), ("two", "/")],
+            id="a wildcard within a wildcard",
+        ),
+        pytest.param(
+            ["api.example.com", "*.example.com"],
+            "*.example.com",
+            [("two", "/admin"), ("two", "/")],
+            id="the wildcard itself",
+        ),
+        pytest.param(
+            ["example.com", "*.example.com"],
+            "example.com",
+            [("one", "/admin"), ("one", "/")],
+            id="a name beside the wildcard",
+        ),
+        pytest.param(
+            ["notexample.com", "*.example.com"],
+            "notexample.com",
+            [("one", "/admin"), ("one", "/")],
+            id="a name that ends alike",
+        ),
+    ],
+)
+def test_a_host_has_what_every_wider_name_claims_behind_its_own(
+    directory: Path, hosts: list[str], host: str, expected: list[tuple[str, str]]
+) -> None:
+    text = SMALL.replace(
+        "services: [{name: orders, upstream: shop}]",
+        "services:\n"
+        f"  - {{name: two, upstream: shop, hosts: ['{hosts[1]}'], paths: [/, /admin]}}\n"
+        f"  - {{name: one, upstream: shop, hosts: ['{hosts[0]}'], paths: [/, /admin]}}\n",
+    )
+    found = {
+        domain: [
+            (route["name"], route["match"].get("path_separated_prefix") or route["match"].get("prefix"))
+            for route in one["routes"]
+        ]
+        for one in manager(gate(text, directory))["route_config"]["virtual_hosts"]
+        for domain in one["domains"]
+    }
+
+    assert found[host] == expected
+
+
 def test_a_websocket_has_a_route_without_a_time_limit_before_the_one_with(directory: Path) -> None:
     (only,) = manager(gate(SMALL.replace("upstream: shop}", "upstream: shop, websocket: true}"), directory))[
         "route_config"
@@ -152,6 +209,8 @@ def test_each_listener_has_what_is_said_of_it(directory: Path) -> None:
     assert tls["address"]["socket_address"] == {"address": "::1", "port_value": 443}
     context = tls["filter_chains"][0]["transport_socket"]["typed_config"]
     assert context["require_client_certificate"] is True
+    assert context["disable_stateless_session_resumption"] is True
+    assert context["disable_stateful_session_resumption"] is True
     assert context["common_tls_context"]["tls_params"]["tls_minimum_protocol_version"] == "TLSv1_2"
     assert "transport_socket" not in plain["filter_chains"][0]
     assert manager(rendered)["scheme_header_transformation"] == {"scheme_to_overwrite": "https"}
@@ -170,8 +229,13 @@ def test_the_x_forwarded_for_of_a_proxy_is_left_only_where_it_is_trusted(directo
 
     assert all_of_them in plain
     assert all_of_them not in trusted
-    assert {"remove": "x-forwarded-for"} not in trusted
-    assert {"remove": "x-forwarded-host"} in trusted
+    (pattern,) = (
+        one["remove_on_match"]["key_matcher"]["safe_regex"]["regex"] for one in trusted if one not in plain
+    )
+    relatives = "by f fo for2 for-x forward fox foo of host proto protocol tls-client-cert access-token user"
+    assert not re.fullmatch(pattern, "x-forwarded-for")
+    assert all(re.fullmatch(pattern, f"x-forwarded-{one}") for one in ("", *relatives.split()))
+    assert not re.fullmatch(pattern, "x-subject")
 
 
 def test_credentials_are_shown_to_extauthz_alone(directory: Path) -> None:
@@ -184,6 +248,14 @@ def test_credentials_are_shown_to_extauthz_alone(directory: Path) -> None:
     assert authz["typed_config"]["include_peer_certificate"] is True
     logged = json.dumps(manager(rendered)["access_log"])
     assert not [name for name in ("x-token", "x-key", "authorization") if name in logged]
+
+
+def test_a_signature_is_remembered_only_where_keys_cannot_be_withdrawn(directory: Path) -> None:
+    filters = {one["name"]: one for one in manager(gate(LARGE, directory))["http_filters"]}
+    providers = filters["envoy.filters.http.jwt_authn"]["typed_config"]["providers"]
+
+    assert "jwt_cache_config" in providers["corp"]
+    assert "jwt_cache_config" not in providers["partner"]
 
 
 def test_without_issuers_no_token_is_looked_for(directory: Path) -> None:

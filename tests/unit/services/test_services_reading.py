@@ -101,6 +101,11 @@ def test_files_are_looked_for_beside_the_description() -> None:
             id="escapes",
         ),
         pytest.param(
+            ENOUGH + "    hosts: []\n",
+            "s.yaml:7: services[0].hosts: must have at least one",
+            id="no host, which would be any",
+        ),
+        pytest.param(
             ENOUGH + '    hosts: ["a.example.com:443"]\n',
             "s.yaml:7: services[0].hosts[0]: must be a host name without port",
             id="a host with a port",
