@@ -35,6 +35,8 @@ _HEADERS = (
     (b"x-forwarded-for", b"192.0.2.1"),
 )
 _BLOCK = b"".join(literal(name, value) for name, value in _HEADERS)
+# The first block after the server's SETTINGS says that the table is gone (RFC 7541, 4.2).
+_SHRUNK = b"\x20"
 _TOKEN = b"Bearer " + b"eyJhbGciOiJSUzI1NiJ9." + b"c" * 280 + b"." + b"s" * 342
 _HEAD = struct.Struct(">IBI")
 _READ_BYTES = 256 * 1024
@@ -114,6 +116,12 @@ class Client:
         settings = frames.settings({frames.INITIAL_WINDOW_SIZE: _STREAM_WINDOW})
         wide = frames.window_update(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW)
         self.socket.sendall(frames.PREFACE + settings + wide)
+        self._greeted = False
+        while not self._greeted:
+            self._receive(Taken())
+        self._send(1, 0.0, _SHRUNK)
+        while self._sent:
+            self._receive(Taken())
 
     def close(self) -> None:
         self.socket.close()
@@ -147,12 +155,12 @@ class Client:
         taken.seconds = time.perf_counter() - begun
         return taken
 
-    def _send(self, count: int, now: float) -> None:
+    def _send(self, count: int, now: float, before: bytes = b"") -> None:
         out: list[bytes] = []
         for _ in range(count):
             number, self._stream = self._stream, self._stream + 2
             place = (number >> 1) % len(self._pieces)
-            first, middle, last = self._pieces[place]
+            first, middle, last = _pieces(self._asked[place].message, before) if before else self._pieces[place]
             on = number.to_bytes(4)
             out += (first, on, middle, on, last)
             self._sent[number] = self._asked[place], now
@@ -192,13 +200,14 @@ class Client:
         """What is no answer."""
         assert kind not in (frames.RST_STREAM, frames.GOAWAY), payload
         if kind in (frames.SETTINGS, frames.PING) and not flags & frames.ACK:
+            self._greeted = True
             said = payload if kind == frames.PING else b""
             self.socket.sendall(frames.frame(kind, frames.ACK, 0, said))
 
 
-def _pieces(message: bytes) -> tuple[bytes, bytes, bytes]:
+def _pieces(message: bytes, before: bytes = b"") -> tuple[bytes, bytes, bytes]:
     """A call's frames, around the two places of its stream's number."""
-    headers = frames.frame(frames.HEADERS, frames.END_HEADERS, 0, _BLOCK)
+    headers = frames.frame(frames.HEADERS, frames.END_HEADERS, 0, before + _BLOCK)
     body = b"\x00" + len(message).to_bytes(4) + message
     data = frames.frame(frames.DATA, frames.END_STREAM, 0, body)
     return headers[:5], headers[9:] + data[:5], data[9:]
