@@ -160,7 +160,9 @@ class Client:
         for _ in range(count):
             number, self._stream = self._stream, self._stream + 2
             place = (number >> 1) % len(self._pieces)
-            first, middle, last = _pieces(self._asked[place].message, before) if before else self._pieces[place]
+            first, middle, last = (
+                _pieces(self._asked[place].message, before) if before else self._pieces[place]
+            )
             on = number.to_bytes(4)
             out += (first, on, middle, on, last)
             self._sent[number] = self._asked[place], now
