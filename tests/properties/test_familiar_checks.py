@@ -132,7 +132,7 @@ def substance(checked: Checked) -> tuple[bytes, bytes]:
     return told, checked.entry[-14:-9]
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.one_of(usual, one_thing_else, many_things_else), min_size=2, max_size=20))
 def test_answers_are_those_of_a_checker_that_remembers_nothing(messages: list[bytes]) -> None:
     remembers = checker()
