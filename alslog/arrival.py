@@ -29,7 +29,7 @@ class Arrival:
     """
 
     origin: bytes
-    payload: bytes
+    payload: bytes | memoryview
     entries: int
     unparsed: str | None = None
 

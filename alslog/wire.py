@@ -43,7 +43,7 @@ class Split:
 
     identifier: bytes | None
     kind: Kind | None
-    entries: bytes
+    entries: bytes | memoryview
     count: int
 
 
@@ -51,7 +51,7 @@ def split(message: bytes) -> Split:
     """The parts of a StreamAccessLogsMessage. Raises WireError, and nothing else, whatever the bytes."""
     identifier: bytes | None = None
     kind: Kind | None = None
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     count = 0
     for number, start, end in _fields(message, 0, len(message)):
         if number == 1:
@@ -65,8 +65,8 @@ def split(message: bytes) -> Split:
     return Split(identifier, kind, parts[0] if len(parts) == 1 else b"".join(parts), count)
 
 
-def _entries(data: bytes, start: int, end: int) -> tuple[bytes, int]:
-    """The log_entry fields between the offsets and their number."""
+def _entries(data: bytes, start: int, end: int) -> tuple[bytes | memoryview, int]:
+    """The log_entry fields between the offsets, not copied, and their number."""
     at, count = start, 0
     while at < end:
         if data[at] != _ENTRY_TAG:
@@ -80,7 +80,7 @@ def _entries(data: bytes, start: int, end: int) -> tuple[bytes, int]:
         count += 1
     if at > end:
         raise WireError(f"an entry runs past the end of its list at offset {end}")
-    return data[start:end], count
+    return memoryview(data)[start:end], count
 
 
 def _only_entries(data: bytes, start: int, end: int) -> tuple[bytes, int]:

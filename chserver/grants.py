@@ -51,6 +51,12 @@ def server(users_file: Path) -> str:
 <clickhouse>
   <users_config>{escape(str(users_file))}</users_config>
   <background_pool_size>{_MERGES}</background_pool_size>
+  <compression><case>
+    <min_part_size>1</min_part_size>
+    <min_part_size_ratio>0</min_part_size_ratio>
+    <method>zstd</method>
+    <level>1</level>
+  </case></compression>
   <background_merges_mutations_concurrency_ratio>1</background_merges_mutations_concurrency_ratio>
 </clickhouse>
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 _TASKS = Path("/proc/self/task")
 # What the engine calls the threads of its merges; it makes them with the first table.
 _NAME = "MergeMutate"
-_NICE = 10
+_NICE = 19
 _LOOK_SECONDS = 1.0
 
 

@@ -80,6 +80,10 @@ def settings(load: Load, token: str, known: Container[str] = ()) -> dict[str, st
         # One partition.
         "max_partitions_per_insert_block": 1,
         "throw_on_max_partitions_per_insert_block": 1,
+        # The views have nothing to push down; looking for it takes a quarter of the analysis.
+        "query_plan_enable_optimizations": 0,
+        # Built by the first merge.
+        "materialize_skip_indexes_on_insert": 0,
         # Once.
         "insert_deduplicate": 1 if token else 0,
         "insert_deduplication_token": token,

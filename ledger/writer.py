@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from ledger.status import Status
 
 _HEARTBEAT_SECONDS = 1.0
-# Jobs at once: one is read by ClickHouse while the other is checked and booked.
-_IN_FLIGHT = 2
+# Jobs at once: two are read by ClickHouse or checked there, while one is planned or waits for the disk.
+_IN_FLIGHT = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,7 +338,7 @@ def test_values_of_a_newer_envoy_are_stored_by_their_number(
         pytest.param("token=a&x=1", "token=REDACTED&x=1", id="token"),
         pytest.param("x=1&Access_Token=a", "x=1&Access_Token=REDACTED", id="any case"),
         pytest.param("access%5Ftoken=a", "access%5Ftoken=REDACTED", id="an encoded name"),
-        pytest.param("a=1;password=b;c=2", "a=1;password=REDACTED;c=2", id="semicolons"),
+        pytest.param("a=1;password=b;c=2", "a=1;password=REDACTED", id="semicolons: all that follows"),
         pytest.param(
             "api-key=1&apikey=2&api_key=3", "api-key=REDACTED&apikey=REDACTED&api_key=REDACTED", id="api keys"
         ),
