@@ -139,6 +139,7 @@ def test_a_server_of_ones_own_is_used_and_may_be_away_at_the_start(
     settings = {
         "GATELEDGER_CLICKHOUSE__URL": server.url,
         "GATELEDGER_CLICKHOUSE__WRITER_PASSWORD_FILE": str(server.password_file),
+        "GATELEDGER_LEDGER__RETRY_MAX_SECONDS": "0.3",
     }
     with StackProcess(base / "home", settings) as stack:
         answer = stack.ask("/orders/health")
