@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -21,10 +20,13 @@ from gateledger.settings import Settings, SettingsError, load
 from service import logs, probes
 from service.addresses import check_address
 from service.grpc_server import add_health, bind
+from service.options import check_option, config_option, home_option
 from service.probes import AddressError
 from spool import Appender, SpoolError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import structlog
 
     from alslog.settings import AlsLogSettings
@@ -37,15 +39,9 @@ _GRACE_SECONDS = 1.0
 
 
 @click.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Settings file. Default: gateledger.yaml, if there."
-)
-@click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    help="Where state lives. Default: $GATELEDGER_HOME, else .gateledger/.",
-)
-@click.option("--check", is_flag=True, help="Validate the settings and exit.")
+@config_option
+@home_option
+@check_option
 def main(config: Path | None, home: Path | None, *, check: bool) -> None:
     """The access log service: takes Envoy's access log streams and makes them durable."""
     try:

@@ -168,8 +168,8 @@ def without_decision(rows: Iterable[Mapping[str, Any]]) -> list[Gap]:
             row["envoy_node"],
             NO_DECISION,
             row["missing"],
-            "extauthz could not write its journal, and refused the request for that"
-            if row["reason_code"] == "audit_unavailable"
+            "extauthz could not write its journal, or not in time, and refused the request for that"
+            if row["reason_code"] in {"audit_unavailable", "deadline_exceeded"}
             else "extauthz ended before its journal was on disk, or dropped the entry (gateledger_journal_dropped_total); "
             "extauthz.audit_required prevents both",
             row["one_decision_id"],

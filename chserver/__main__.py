@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,22 +14,19 @@ from chserver.engine import Engine, EngineError
 from chserver.serving import StartError, loopback, serve, service_of, users_of
 from gateledger.settings import SettingsError, load
 from service.logs import configure
+from service.options import check_option, config_option, home_option
 from service.probes import AddressError, bind
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateledger.settings import Settings
 
 
 @click.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Settings file. Default: gateledger.yaml, if there."
-)
-@click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    help="Where state lives. Default: $GATELEDGER_HOME, else .gateledger/.",
-)
-@click.option("--check", is_flag=True, help="Validate the settings and exit.")
+@config_option
+@home_option
+@check_option
 def main(config: Path | None, home: Path | None, *, check: bool) -> None:
     """Serve ClickHouse's HTTP interface over the embedded engine."""
     try:

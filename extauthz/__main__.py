@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -32,9 +31,12 @@ from gateledger.settings import Settings, SettingsError
 from gateledger.settings import load as load_settings
 from service import logs, probes
 from service.addresses import check_address
+from service.options import config_option, home_option
 from service.probes import AddressError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import structlog
 
     from extauthz.settings import ExtAuthzSettings
@@ -50,14 +52,8 @@ _GRACE_SECONDS = 1.0
 
 
 @click.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Settings file. Default: gateledger.yaml, if there."
-)
-@click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    help="Where state lives. Default: $GATELEDGER_HOME, else .gateledger/.",
-)
+@config_option
+@home_option
 @click.option("--check", is_flag=True, help="Validate settings, model and policy, and exit.")
 def main(config: Path | None, home: Path | None, *, check: bool) -> None:
     """The decision point: answers Envoy's Checks from the policy."""

@@ -69,10 +69,6 @@ class Checker:
         """The serialised CheckResponse to a serialised CheckRequest."""
         return self.told(self.checked(message))
 
-    def refuse(self, reason_code: ReasonCode, reason: str) -> bytes:
-        """An answer without a look at the question: too many of them, or one that nobody waits for."""
-        return self.told(self.refused(reason_code, reason))
-
     def checked(self, message: bytes) -> Checked:
         """As `check`, for who has to keep the decision before it is told."""
         started = time.perf_counter_ns()
@@ -96,7 +92,10 @@ class Checker:
         return checked
 
     def refused(self, reason_code: ReasonCode, reason: str, message: bytes = b"") -> Checked:
-        """As `refuse`; the message, where there is time to look, only for the request's id."""
+        """An answer without a look at the question: too many of them, or one that nobody waits for.
+
+        The message, where there is time to look, only for the request's id.
+        """
         started = time.perf_counter_ns()
         request_id = _request_id(message)
         try:

@@ -1,6 +1,7 @@
 """What stands between a transport and the checker: limits, deadlines, and the journal. Belongs to one event loop.
 
-It tells no decision that the journal did not get; with `audit_required` none that it does not hold durably.
+It tells no decision that the journal was not given, save `audit_unavailable`, which says that it cannot be. With
+`audit_required` nothing that lets a request pass is told before the journal holds it durably.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Gate:
         loop = asyncio.get_running_loop()
         told: asyncio.Future[bytes] = loop.create_future()
         kept = self._journal.durable(node, checked.entry)
-        late = loop.call_later(max(0.0, until - time.monotonic()), self._late, told)
+        late = loop.call_later(max(0.0, until - time.monotonic()), self._late, told, node)
         kept.add_done_callback(partial(self._on_disk, told, late, checked))
         return told
 
@@ -89,10 +90,10 @@ class Gate:
             checked = self._checker.refused(ReasonCode.AUDIT_UNAVAILABLE, unkept)
         told.set_result(self._checker.told(checked))
 
-    def _late(self, told: asyncio.Future[bytes]) -> None:
+    def _late(self, told: asyncio.Future[bytes], node: str) -> None:
         if not told.done():
             slow = "the journal did not take the decision in time"
-            told.set_result(self._checker.refuse(ReasonCode.DEADLINE_EXCEEDED, slow))
+            told.set_result(self._told(self._checker.refused(ReasonCode.DEADLINE_EXCEEDED, slow), node))
 
     async def quiet(self, seconds: float) -> None:
         """Return when no Check has come for QUIET_SECONDS, or after so many seconds.

@@ -53,8 +53,8 @@ _MAP_VALUE = b"\x12"
 _STRING_VALUE = b"\x1a"
 _BEARER = b"Bearer "
 _TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-# Bytes of jwt_authn's metadata; more are not worth remembering.
-_USUAL_CLAIMS = 4_096
+# Bytes of jwt_authn's metadata and of a host; more are not worth remembering.
+_USUAL_CLAIMS, _USUAL_HOST = 4_096, 256
 # Headers that come, once at the most, where nothing is unusual.
 _USUAL = frozenset({":authority", ":path", "authorization", "content-type", "host", "x-request-id"})
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
@@ -130,13 +130,16 @@ def usual_from(message: bytes) -> Usual | None:
     """What `asked_from` reads, in a third of its time, where nothing is unusual; None where anything is.
 
     Unusual is whatever is not named here: a header by another name, one twice, an Authorization that is no Bearer
-    token and nothing else, a host that is not the Host header's, a certificate, a fragment, claims of many kilobytes.
+    token and nothing else, a host that is not the Host header's, a certificate, a fragment, many kilobytes of
+    claims, an overlong host.
     """
     try:
         attributes = ext_authz_pb2.CheckRequest.FromString(message).attributes
     except DecodeError:
         return None
     http = attributes.request.http
+    if len(http.host) > _USUAL_HOST:
+        return None
     seen = _usual_headers(http.header_map.headers, http.host.encode())
     if seen is None or http.fragment or attributes.source.certificate or attributes.source.principal:
         return None

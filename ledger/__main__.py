@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +17,11 @@ from ledger.keeping import Keeping
 from ledger.migrate import MigrationError, migrations
 from ledger.writer import Places, Writer
 from service import clickhouse, logs
+from service.options import check_option, config_option, home_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from clickhouse_connect.driver.client import Client
 
 # How long a removal that is under way may hold up the end.
@@ -27,9 +29,9 @@ _END_SECONDS = 5.0
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file. Default: gateledger.yaml.")
-@click.option("--home", type=click.Path(path_type=Path), help="Where state lives. Default: .gateledger/.")
-@click.option("--check", is_flag=True, help="Validate the settings and exit.")
+@config_option
+@home_option
+@check_option
 def main(config: Path | None, home: Path | None, check: bool) -> None:
     """Write what the spools hold into ClickHouse: every entry once, checked by count."""
     try:

@@ -19,7 +19,8 @@ WITH missing AS
           FROM audit.access_log AS recorded
           WHERE recorded.received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 HOUR
             AND recorded.received_at < {until:DateTime64(9, 'UTC')} + INTERVAL 1 HOUR
-            AND recorded.is_end AND recorded.decision_id = '' AND recorded.request_id != ''))
+            AND recorded.is_end AND recorded.request_id != ''
+            AND (recorded.decision_id = '' OR recorded.reason_code IN ('audit_unavailable', 'deadline_exceeded'))))
 )
 SELECT
     envoy_node,
@@ -40,7 +41,8 @@ WHERE decision_id NOT IN (
       SELECT recorded.request_id
       FROM audit.access_log AS recorded
       WHERE recorded.received_at >= {until:DateTime64(9, 'UTC')} + INTERVAL 1 HOUR
-        AND recorded.is_end AND recorded.decision_id = '' AND recorded.request_id != ''
+        AND recorded.is_end AND recorded.request_id != ''
+        AND (recorded.decision_id = '' OR recorded.reason_code IN ('audit_unavailable', 'deadline_exceeded'))
         AND recorded.request_id IN (SELECT request_id FROM missing)))
 GROUP BY envoy_node, minute, may_be_open
 ORDER BY minute DESC, envoy_node, may_be_open

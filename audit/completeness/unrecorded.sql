@@ -1,6 +1,7 @@
 -- Decisions that extauthz journalled and no record of a finished request tells of: neither under their own name,
--- nor, where Envoy had stopped waiting for the answer, under the request's. Only records that came within an hour are
--- looked at, so that memory follows the span that is asked about; unrecorded-late.sql goes on where some are missing.
+-- nor under the request's, where Envoy had stopped waiting for the answer, or extauthz for its journal and refused the
+-- request under another name. Only records that came within an hour are looked at, so that memory follows the span
+-- that is asked about; unrecorded-late.sql goes on where some are missing.
 SELECT
     envoy_node,
     toStartOfMinute(time) AS minute,
@@ -24,6 +25,7 @@ WHERE decided.received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 HOUR
       FROM audit.access_log AS recorded
       WHERE recorded.received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 HOUR
         AND recorded.received_at < {until:DateTime64(9, 'UTC')} + INTERVAL 1 HOUR
-        AND recorded.is_end AND recorded.decision_id = '' AND recorded.request_id != ''))
+        AND recorded.is_end AND recorded.request_id != ''
+        AND (recorded.decision_id = '' OR recorded.reason_code IN ('audit_unavailable', 'deadline_exceeded'))))
 GROUP BY envoy_node, minute, may_be_open
 ORDER BY minute DESC, envoy_node, may_be_open

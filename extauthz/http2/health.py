@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -65,7 +66,9 @@ class Health:
             send(self.status(name))
 
     def methods(self) -> dict[str, Method]:
-        return {f"/{SERVICE}/Check": Method(self._check), f"/{SERVICE}/Watch": Method(self._watch)}
+        """Answered however many other calls are inside: a server that is busy is not ill. `max_watchers` bounds Watch."""
+        check, watch = Method(self._check, limit=sys.maxsize), Method(self._watch, limit=sys.maxsize)
+        return {f"/{SERVICE}/Check": check, f"/{SERVICE}/Watch": watch}
 
     def status(self, name: str) -> bytes:
         """The message that says how it is about a name."""

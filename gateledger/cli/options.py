@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gateledger.settings import Settings, SettingsError, load
 from gateledger.stack.home import HomeError, read_ready
+from service.options import config_option, home_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 Command = TypeVar("Command", bound="Callable[..., object]")
 
@@ -45,14 +46,8 @@ def at_running_stack(settings: Settings) -> Settings:
 
 
 def _with_settings(command: Command, adapt: Callable[[Settings], Settings]) -> Callable[..., object]:
-    @click.option(
-        "--config", type=click.Path(path_type=Path), help="Settings file. Default: gateledger.yaml, if there."
-    )
-    @click.option(
-        "--home",
-        type=click.Path(path_type=Path),
-        help="Where state lives. Default: $GATELEDGER_HOME, else .gateledger/.",
-    )
+    @config_option
+    @home_option
     @functools.wraps(command)
     def with_settings(*args: Any, config: Path | None, home: Path | None, **options: Any) -> object:
         try:

@@ -25,6 +25,7 @@ import httpx
 
 from gateledger.settings import EnvoySettings, SettingsError, load
 from service import logs
+from service.options import config_option, home_option
 from spool import Appender, SpoolError
 
 if TYPE_CHECKING:
@@ -183,8 +184,8 @@ def _json(value: object) -> bytes:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file. Default: gateledger.yaml.")
-@click.option("--home", type=click.Path(path_type=Path), help="Where state lives. Default: .gateledger/.")
+@config_option
+@home_option
 @click.option(
     "--admin",
     type=click.Path(path_type=Path),

@@ -85,6 +85,7 @@ def test_whoever_is_killed_whenever_each_request_is_stored_once_or_told_to_be_mi
         order = list(PROCESSES)
         try:
             for _ in range(max(FEWEST_KILLS, cycles)):
+                # The moment of a kill is what chance decides here; what is asserted holds at every moment.
                 time.sleep(chance.random() * 0.5)
                 # One of those that live longest: who dies again and again is started later and later.
                 order.append(order.pop(chance.randrange(3)))

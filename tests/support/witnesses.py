@@ -233,6 +233,7 @@ def load(stack: StackProcess, requests: int, at: Mapping[int, Callable[[], objec
                 action = at.get(answered)
             if action:
                 action()
+            # The load's pace, nothing that a test waits for: kills are to meet a stream of requests, not a burst.
             time.sleep(0.003)
         connection.close()
 

@@ -137,6 +137,17 @@ def test_a_decision_that_envoy_did_not_wait_for_is_found_by_its_request(ledger: 
     assert ledger.told() == []
 
 
+@pytest.mark.parametrize("code", ["deadline_exceeded", "audit_unavailable"])
+def test_a_decision_that_extauthz_did_not_wait_to_keep_is_found_by_its_request(
+    ledger: Ledger, code: str
+) -> None:
+    ledger.decision(0, "kept too late", request_id="r-1")
+    ledger.decision(0, "refused for that", "deny")
+    ledger.record(0, "refused for that", request_id="r-1", decision="error", reason_code=code)
+
+    assert ledger.told() == []
+
+
 def test_a_request_id_that_comes_again_hides_no_loss(ledger: Ledger) -> None:
     ledger.decision(0, "a", request_id="chosen")
     ledger.record(0, "a", request_id="chosen")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from click.testing import CliRunner, Result
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from ledger_entries import select
+from ledger_process import wait_until
 
 from gateledger.cli.commands import cli
 from ledger import retention
@@ -186,9 +186,9 @@ def test_the_writer_carries_out_a_standing_order_while_it_runs(
     keeping = Keeping(server.writer_client, stop, structlog.get_logger(), 0.01)
 
     keeping.start()
-    deadline = time.monotonic() + 60
-    while not any(row["action"] == "dropped" for row in removals(client)) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(
+        lambda: any(row["action"] == "dropped" for row in removals(client)), "a removal that is booked"
+    )
     stop.set()
     keeping.join(30)
 

@@ -131,7 +131,11 @@ def test_when_even_an_answer_cannot_be_made_the_last_resort_denies(
 
     monkeypatch.setattr(check_module.wire, "answer_to", broken)
 
-    for answer in (made.check(check_request()), made.check(b"\xff"), made.refuse(ReasonCode.OVERLOADED, "x")):
+    for answer in (
+        made.check(check_request()),
+        made.check(b"\xff"),
+        made.refused(ReasonCode.OVERLOADED, "x").answer,
+    ):
         response = parsed(answer)
 
         assert response.error_response.status.code == 503
@@ -149,7 +153,7 @@ def test_an_answer_that_would_allow_a_denial_is_an_error_instead(
 
 @pytest.mark.parametrize("code", [ReasonCode.OVERLOADED, ReasonCode.DEADLINE_EXCEEDED])
 def test_a_refusal_without_a_look_is_an_error_response_with_its_reason(code: ReasonCode) -> None:
-    answer = checker(lambda: Snapshot(None)).refuse(code, "too late")
+    answer = checker(lambda: Snapshot(None)).refused(code, "too late").answer
 
     assert parsed(answer).error_response.status.code == 503
     assert (metadata(answer)["reason_code"], metadata(answer)["reason"]) == (code.value, "too late")

@@ -29,9 +29,6 @@ class Answers:
     def refused(self, reason_code: ReasonCode, _: str, message: bytes = b"") -> Checked:
         return Checked(reason_code.value.encode(), b"kept " + message, reason_code, 0)
 
-    def refuse(self, reason_code: ReasonCode, _: str) -> bytes:
-        return reason_code.value.encode()
-
     def told(self, checked: Checked) -> bytes:
         return checked.answer
 
@@ -46,7 +43,8 @@ class Kept:
         self._slow = slow
 
     def add(self, node: str, entry: bytes) -> None:
-        assert not self.required
+        # A refusal of the gate's own may be written later, an answer of the checker's may not.
+        assert not self.required or entry == b"kept "
         self.entries.append((node, entry))
 
     def durable(self, node: str, entry: bytes) -> asyncio.Future[None]:
@@ -230,6 +228,8 @@ async def test_every_answer_is_journalled_with_the_node_that_asked(way: Way, req
 async def test_a_decision_in_a_journal_that_does_not_keep_it_is_a_denial_where_the_audit_is_required(
     way: Way, journal: dict[str, bool], expected: bytes
 ) -> None:
-    asked = gate(Kept(required=True, **journal), deadline_seconds=0.02)
+    kept = Kept(required=True, **journal)
+    asked = gate(kept, deadline_seconds=0.02)
 
     assert await ask(way, asked) == [expected]
+    assert kept.entries == ([("edge-1", b"kept ")] if expected == b"deadline_exceeded" else [])

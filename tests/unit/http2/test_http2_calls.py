@@ -348,6 +348,23 @@ def test_deadline_and_metadata_reach_the_method() -> None:
     assert seen[1][1] is None
 
 
+async def test_health_is_told_however_many_calls_are_inside() -> None:
+    loop = asyncio.get_running_loop()
+    many = 1_001
+    methods = {ECHO: Method(lambda *_: loop.create_future(), limit=2 * many), **Health(("a.B",)).methods()}
+    peer = Peer(methods)
+    peer.send(*(peer.call(2 * number + 1) for number in range(many)))
+    last = 2 * many + 1
+
+    found = peer.send(peer.call(last, b"", with_path("/grpc.health.v1.Health/Check")))
+    for _ in range(many):
+        # The calls have their turns, some at a time.
+        await asyncio.sleep(0)
+        found += peer.seen()
+
+    assert peer.answer(found, last)[0]["grpc-status"] == "0"
+
+
 def test_health_is_told_and_watched() -> None:
     health = Health(("a.B",))
     peer = Peer(health.methods())
