@@ -11,7 +11,7 @@ PROTOS := $(wildcard protos/*.proto)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo test check bench faults fuzz protos compose docs fmt clean
+.PHONY: run demo test check bench soak faults fuzz protos compose docs fmt clean
 
 run: $(VENV)/.run
 	$(BIN)/gateledger up --demo
@@ -31,6 +31,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@set -e; for b in benchmarks/bench_*.py; do echo "# $$b"; $(BIN)/python $$b; done
+
+# An hour of Checks at full speed, and connections that come and go: memory and files as at the beginning, or exit 1.
+soak: $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_soak.py --seconds 3600 --checks 10000000 --connections 10000
 
 # The faults of make test, some hundred times: kills at random points, minutes of 503s, losses of power.
 faults: $(VENV)/.dev
