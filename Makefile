@@ -40,12 +40,15 @@ soak: $(VENV)/.dev
 faults: $(VENV)/.dev
 	GATELEDGER_FAULT_CYCLES=300 $(BIN)/pytest tests/faults --timeout 7200
 
-# Generated policies and requests against pycasbin, and damaged Checks, with seeds that no run had before.
+# Generated policies and requests against pycasbin, damaged Checks, and bytes into the fast transport beside h2,
+# with seeds that no run had before.
 FUZZ_WORLDS ?= 50000
 FUZZ_CHECKS ?= 50000
+FUZZ_STREAMS ?= 200000
 fuzz: $(VENV)/.dev
 	FUZZ_WORLDS=$(FUZZ_WORLDS) $(BIN)/pytest tests/properties/test_engine_fuzz.py
 	FUZZ_CHECKS=$(FUZZ_CHECKS) $(BIN)/pytest --timeout 3600 tests/properties/test_check_fuzz.py
+	FUZZ_STREAMS=$(FUZZ_STREAMS) $(BIN)/pytest --timeout 7200 tests/properties/test_http2_fuzz.py
 
 fmt: $(VENV)/.dev
 	$(BIN)/ruff format .
