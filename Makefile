@@ -11,7 +11,7 @@ PROTOS := $(wildcard protos/*.proto)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo test check bench faults fuzz protos compose docs fmt clean
+.PHONY: run demo test check bench soak faults fuzz protos compose docs fmt clean
 
 run: $(VENV)/.run
 	$(BIN)/gateledger up --demo
@@ -32,16 +32,23 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@set -e; for b in benchmarks/bench_*.py; do echo "# $$b"; $(BIN)/python $$b; done
 
+# An hour of Checks at full speed, and connections that come and go: memory and files as at the beginning, or exit 1.
+soak: $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_soak.py --seconds 3600 --checks 10000000 --connections 10000
+
 # The faults of make test, some hundred times: kills at random points, minutes of 503s, losses of power.
 faults: $(VENV)/.dev
 	GATELEDGER_FAULT_CYCLES=300 $(BIN)/pytest tests/faults --timeout 7200
 
-# Generated policies and requests against pycasbin, and damaged Checks, with seeds that no run had before.
+# Generated policies and requests against pycasbin, damaged Checks, and bytes into the fast transport beside h2,
+# with seeds that no run had before.
 FUZZ_WORLDS ?= 50000
 FUZZ_CHECKS ?= 50000
+FUZZ_STREAMS ?= 200000
 fuzz: $(VENV)/.dev
 	FUZZ_WORLDS=$(FUZZ_WORLDS) $(BIN)/pytest tests/properties/test_engine_fuzz.py
 	FUZZ_CHECKS=$(FUZZ_CHECKS) $(BIN)/pytest --timeout 3600 tests/properties/test_check_fuzz.py
+	FUZZ_STREAMS=$(FUZZ_STREAMS) $(BIN)/pytest --timeout 7200 tests/properties/test_http2_fuzz.py
 
 fmt: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -22,6 +22,8 @@ class Connection(Requests, asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.greeted = False
+        # Since when the peer has taken too little of what was sent; None while it takes it.
+        self.clogged_since: float | None = None
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._rest = b""
         self._prefaced = False
@@ -53,9 +55,11 @@ class Connection(Requests, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer reads too slowly: nothing more is taken from it until it has."""
+        self.clogged_since = time.monotonic()
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self.clogged_since = None
         self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -78,6 +82,8 @@ class Connection(Requests, asyncio.Protocol):
         data = self.send.taken()
         if data and not self._transport.is_closing():
             self._transport.write(data)
+            if self.clogged_since is not None:
+                self._bound_unread()
 
     def fail(self, code: ErrorCode, text: str) -> None:
         """Say why, and close."""
@@ -99,6 +105,12 @@ class Connection(Requests, asyncio.Protocol):
     def abort(self) -> None:
         self.closing = True
         self._transport.abort()
+
+    def _bound_unread(self) -> None:
+        """What the peer does not read is bounded, as what waits for its windows is."""
+        if self._transport.get_write_buffer_size() > self.limits.blocked_bytes:
+            self.server.counts.faults["connection", ErrorCode.ENHANCE_YOUR_CALM.name] += 1
+            self.abort()
 
     def _preface(self, data: bytes) -> int:
         preface = frames.PREFACE

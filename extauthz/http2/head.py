@@ -98,7 +98,7 @@ def _fine(name: bytes, value: bytes) -> bool:
         return False
     if value[:1] in {b" ", b"\t"} or value[-1:] in {b" ", b"\t"}:
         return False
-    return name != b"te" or value == b"trailers"
+    return name != b"te" or value.lower() == b"trailers"
 
 
 def _content_length(fields: Mapping[bytes, bytes]) -> int | None:

@@ -33,6 +33,11 @@ class Limits:
     idle_seconds: float = 600.0
     # From a stream's headers to the end of its message.
     request_seconds: float = 30.0
+    # Of answers that wait for a connection's windows; further ones are reset.
+    blocked_bytes: int = 4 * 1024 * 1024
+    # How long the oldest of them may wait, and how long a peer may take nothing of what was sent, before its
+    # connection is closed: nothing but closing frees what is kept for it.
+    blocked_seconds: float = 30.0
     # What a closed connection has to take its last bytes.
     farewell_seconds: float = 5.0
 

@@ -66,6 +66,9 @@ class Requests(Streams):
         if stream.room < 0:
             raise StreamFault(number, ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window")
         stream.size += len(part)
+        told = stream.head.content_length
+        if told is not None and stream.size > told:
+            raise StreamFault(number, ErrorCode.PROTOCOL_ERROR, "more data than content-length says")
         if stream.parts is None:
             stream.parts = []
         if stream.head.method is not None:
@@ -117,6 +120,8 @@ class Requests(Streams):
             if flags & frames.PRIORITISED:
                 block = self._unprioritised(number, block)
         if not flags & frames.END_HEADERS:
+            if not number:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "headers of no stream")
             self._block = (number, flags, [block])
             return
         self._headers(flags, number, block)

@@ -35,7 +35,7 @@ _TRAILERS = _before_stream(_FINE, frames.END_HEADERS | frames.END_STREAM)
 class Sender:
     """Frames on their way out. What `put` and the others gather leaves with `taken`."""
 
-    __slots__ = ("blocked", "frame_bytes", "initial", "out", "window")
+    __slots__ = ("blocked", "frame_bytes", "initial", "out", "waiting_bytes", "window")
 
     def __init__(self) -> None:
         self.out: list[bytes] = []
@@ -44,6 +44,7 @@ class Sender:
         self.frame_bytes = frames.MAX_FRAME_BYTES
         # Answers that wait for a window, the longest waiting first.
         self.blocked: dict[int, Stream] = {}
+        self.waiting_bytes = 0
 
     def taken(self) -> bytes:
         """All that is to be sent now."""
@@ -78,6 +79,7 @@ class Sender:
     def message(self, number: int, stream: Stream, message: bytes) -> bool:
         """One message of an answer; whether nothing of the stream waits."""
         stream.pending += b"\x00" + len(message).to_bytes(4) + message
+        self.waiting_bytes += PREFIX_BYTES + len(message)
         self.blocked.setdefault(number, stream)
         return self._drained(number, stream)
 
@@ -91,9 +93,16 @@ class Sender:
 
     def end(self, number: int, status: int, text: str) -> None:
         """Trailers behind messages, whatever waits."""
-        self.blocked.pop(number, None)
+        self.drop(number)
         block = _status(status, text)
         self.out.append(frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, block))
+
+    def drop(self, number: int) -> None:
+        """What waits on a stream is not sent any more."""
+        stream = self.blocked.pop(number, None)
+        if stream is not None:
+            self.waiting_bytes -= len(stream.pending)
+            stream.pending = b""
 
     def widened(self, number: int, stream: Stream | None, increment: int) -> None:
         """A WINDOW_UPDATE. Raises ConnectionFault or StreamFault where the window becomes too wide."""
@@ -121,6 +130,7 @@ class Sender:
                 return False
             part, stream.pending = stream.pending[:room], stream.pending[room:]
             self.window -= len(part)
+            self.waiting_bytes -= len(part)
             stream.credit -= len(part)
             self.out.append(frames.frame(frames.DATA, 0, number, part))
         self.blocked.pop(number, None)

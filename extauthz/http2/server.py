@@ -198,6 +198,14 @@ class Server:
                     connection.abort()
             elif not connection.greeted and now - connection.since > limits.greeting_seconds:
                 connection.fail(ErrorCode.SETTINGS_TIMEOUT, "no greeting")
+            elif connection.starved(now):
+                connection.fail(ErrorCode.ENHANCE_YOUR_CALM, "answers wait for a window that does not open")
+            elif (
+                connection.clogged_since is not None
+                and now - connection.clogged_since > limits.blocked_seconds
+            ):
+                connection.fail(ErrorCode.ENHANCE_YOUR_CALM, "what was sent is not read")
+                connection.abort()
             elif now - connection.heard > limits.idle_seconds and not connection.streams:
                 connection.fail(ErrorCode.NO_ERROR, "nothing came for long")
             else:

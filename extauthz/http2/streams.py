@@ -39,6 +39,9 @@ class Streams:
         self._partial = 0
         self._reset: deque[int] = deque(maxlen=_REMEMBERED)
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
+        # Since when this answer has been the one that waits longest.
+        self._longest_waiting: Stream | None = None
+        self._waiting_since = self.since
         self._idle_frames = 0
         self._forgiven_at = self.since
         self._answers = self._forgiven_answers = 0
@@ -56,6 +59,8 @@ class Streams:
         self._touch()
         if self.send.answer(number, stream, message):
             del self.streams[number]
+        else:
+            self._bound(number)
 
     def feed(self, number: int, stream: Stream, message: bytes) -> None:
         """One of many messages of an answer."""
@@ -66,6 +71,7 @@ class Streams:
             stream.answered = True
             self.send.begin(number)
         self.send.message(number, stream, message)
+        self._bound(number)
 
     def end(self, number: int, stream: Stream, head: Head) -> None:
         """End a call with a status instead of an answer; nothing where it is gone."""
@@ -96,6 +102,18 @@ class Streams:
                     self.end(number, stream, Head(status=Status.UNAVAILABLE, text="the server stops"))
             self._put(frames.goaway(self._last, ErrorCode.NO_ERROR))
 
+    def starved(self, now: float) -> bool:
+        """Whether one answer has waited for a window as long as it may; asked once a second or so."""
+        first = next(iter(self.send.blocked.values()), None)
+        if first is None or first is not self._longest_waiting:
+            self._longest_waiting, self._waiting_since = first, now
+        return first is not None and now - self._waiting_since > self.limits.blocked_seconds
+
+    def _bound(self, number: int) -> None:
+        """What waits for windows is bounded: the answer that is too much is reset."""
+        if self.send.waiting_bytes > self.limits.blocked_bytes:
+            self._end_early(number, ErrorCode.ENHANCE_YOUR_CALM)
+
     def _put(self, data: bytes) -> None:
         self._touch()
         self.send.out.append(data)
@@ -124,7 +142,7 @@ class Streams:
         stream = self.streams.pop(number, None)
         if stream is None:
             return
-        self.send.blocked.pop(number, None)
+        self.send.drop(number)
         self._partial -= stream.held
         if stream.detach is not None:
             stream.detach()

@@ -56,6 +56,9 @@ class Wire:
     def write(self, data: bytes) -> None:
         self.sent += data
 
+    def get_write_buffer_size(self) -> int:
+        return len(self.sent)
+
     def close(self) -> None:
         self.closed = True
 

@@ -70,6 +70,9 @@ CONNECTION: list[tuple[str, ErrorCode, Callable[[Peer], bytes]]] = [
     ("6.1 padded without a pad length", ErrorCode.FRAME_SIZE_ERROR,
      lambda p: p.headers(1) + frame(frames.DATA, E | frames.PADDED, 1, b"")),
     ("6.2 HEADERS of stream 0", ErrorCode.PROTOCOL_ERROR, lambda p: p.headers(0)),
+    ("6.2 HEADERS of stream 0 whose block goes on", ErrorCode.PROTOCOL_ERROR, lambda p: p.headers(0, flags=0)),
+    ("6.5.3 settings count in their order", ErrorCode.FLOW_CONTROL_ERROR,
+     lambda _: frame(frames.SETTINGS, 0, 0, struct.pack(">HIHI", 4, 2**31, 4, 1))),
     ("6.2 padding longer than the block", ErrorCode.PROTOCOL_ERROR,
      lambda p: frame(frames.HEADERS, H | frames.PADDED, 1, b"\xf0" + p.block())),
     ("6.2 a priority cut off", ErrorCode.FRAME_SIZE_ERROR,
@@ -133,6 +136,10 @@ STREAM: list[tuple[str, ErrorCode, Callable[[Peer], bytes]]] = [
     ("8.3.1 :path twice", ErrorCode.PROTOCOL_ERROR, lambda p: call_with(p, [HEADERS[2], *HEADERS])),
     ("8.1.1 a content-length that is not the data's", ErrorCode.PROTOCOL_ERROR,
      lambda p: call_with(p, [*HEADERS, ("content-length", "1")])),
+    ("8.1.1 more data than content-length says, and no end", ErrorCode.PROTOCOL_ERROR,
+     lambda p: p.headers(1, [*HEADERS, ("content-length", "5")]) + data(1, flags=0)),
+    ("8.1.1 a content-length, trailers and no data", ErrorCode.PROTOCOL_ERROR,
+     lambda p: p.headers(1, [*HEADERS, ("content-length", "5")]) + p.headers(1, [("x-a", "b")], H | E)),
     ("8.1.1 a content-length over several frames", ErrorCode.PROTOCOL_ERROR,
      lambda p: p.headers(1, [*HEADERS, ("content-length", "9")]) + data(1, flags=0) + frame(frames.DATA, E, 1)),
 ]  # fmt: skip
@@ -155,6 +162,14 @@ FINE: list[tuple[str, Callable[[Peer], bytes]]] = [
     ("6.1 padded data",
      lambda p: p.headers(1) + frame(frames.DATA, E | frames.PADDED, 1, b"\x02" + prefixed(b"x") + b"\0\0")),
     ("8.1 trailers", lambda p: p.headers(1) + data(1, flags=0) + p.headers(1, [("x-a", "b")], H | E)),
+    ("8.2.2 te in other letters", lambda p: call_with(p, [*HEADERS[:-1], ("te", "Trailers")])),
+    ("8.3.1 no :authority", lambda p: call_with(p, [header for header in HEADERS if header[0] != ":authority"])),
+    ("6.1 padding that is all but its length",
+     lambda p: p.headers(1) + data(1, flags=0) + frame(frames.DATA, E | frames.PADDED, 1, b"\x03\0\0\0")),
+    ("6.9 the reserved bit of an increment",
+     lambda _: frame(frames.WINDOW_UPDATE, 0, 0, (2**31 + 5).to_bytes(4))),
+    ("6.8 calls behind a GOAWAY", lambda p: frame(frames.GOAWAY, 0, 0, b"\0" * 8) + p.call(1)),
+    ("7838 a frame of a type that others know", lambda _: frame(10, 0, 0, b"\0")),
     ("8.1.1 a content-length that is right", lambda p: call_with(p, [*HEADERS, ("content-length", "6")])),
     ("5.1.1 numbers with gaps", lambda p: p.call(1) + p.call(9)),
 ]  # fmt: skip
@@ -244,3 +259,48 @@ def test_headers_before_the_acknowledgement_use_the_table_and_those_after_do_not
 
     assert {code["grpc-status"] for code in codes} == {"0"}
     assert len(peer.server.heads) == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(frame(frames.SETTINGS, frames.ACK, 0), id="an acknowledgement"),
+        pytest.param(frame(frames.PING, 0, 0, b"x" * 8), id="a ping"),
+        pytest.param(frame(0x77, 0, 0), id="a type that nobody knows"),
+    ],
+)
+def test_the_first_frame_is_settings(first: bytes) -> None:
+    peer = Peer(greet=False)
+    peer.seen()
+
+    found = peer.send(frames.PREFACE, first)
+
+    assert goaway_code(found) is ErrorCode.PROTOCOL_ERROR
+    assert peer.wire.closed
+
+
+def test_frames_of_a_call_that_waits_for_its_window_are_taken() -> None:
+    """5.1 half-closed (remote), as h2spec's generic 2/2 and 2/3 ask for of a server that answers GET with a body."""
+    peer = Peer(greet=False)
+    peer.greet(struct.pack(">HI", frames.INITIAL_WINDOW_SIZE, 0))
+    peer.send(peer.call(1))
+
+    found = peer.send(frame(frames.PRIORITY, 0, 1, b"\0\0\0\0\x10"), window(1, 100))
+
+    assert not reset_codes(found)
+    assert [f.kind for f in found] == [frames.DATA, frames.HEADERS]
+
+
+def test_a_window_may_become_negative_and_is_waited_for() -> None:
+    """6.9.2, as h2spec's http2 6.9.2/2."""
+    peer = Peer(greet=False)
+    peer.greet(struct.pack(">HI", frames.INITIAL_WINDOW_SIZE, 3))
+    sent = [f for f in peer.send(peer.call(1)) if f.kind == frames.DATA]
+    assert [len(f.payload) for f in sent] == [3]
+
+    # 3 bytes are out: the window is now -3, then 0, then 1, then wide.
+    steps = [setting(4, 0), window(1, 3), window(1, 1), window(1, 100)]
+    lengths = [[len(f.payload) for f in peer.send(step) if f.kind == frames.DATA] for step in steps]
+
+    assert lengths == [[], [], [1], [7]]
+    assert not peer.connection.streams
