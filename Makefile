@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
+# Tests at once. They mostly wait for processes: more than there are processors is of use.
+JOBS ?= 3
 BIN := $(VENV)/bin
 CONFORMANCE := .venv-conformance
 PROTOS := $(wildcard protos/*.proto)
@@ -18,7 +20,7 @@ demo: $(VENV)/.run
 	$(BIN)/gateledger demo
 
 test: check $(CONFORMANCE)/.ready
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -34,10 +36,12 @@ bench: $(VENV)/.dev
 faults: $(VENV)/.dev
 	GATELEDGER_FAULT_CYCLES=300 $(BIN)/pytest tests/faults --timeout 7200
 
-# Generated policies and requests against pycasbin, with seeds that no run had before.
+# Generated policies and requests against pycasbin, and damaged Checks, with seeds that no run had before.
 FUZZ_WORLDS ?= 50000
+FUZZ_CHECKS ?= 50000
 fuzz: $(VENV)/.dev
 	FUZZ_WORLDS=$(FUZZ_WORLDS) $(BIN)/pytest tests/properties/test_engine_fuzz.py
+	FUZZ_CHECKS=$(FUZZ_CHECKS) $(BIN)/pytest --timeout 3600 tests/properties/test_check_fuzz.py
 
 fmt: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -60,6 +64,7 @@ compose: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m gateledger.reference > docs/configuration.md
+	$(BIN)/python -m gateledger.services.reference > docs/services-reference.md
 
 .PHONY: protos-current
 protos-current: $(VENV)/.dev

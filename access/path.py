@@ -17,11 +17,14 @@ from urllib.parse import unquote_to_bytes
 
 MAX_BYTES = 8192
 
-# RFC 3986 pchar without escapes and without ";" (path parameters are read by some, ignored by others).
+# RFC 3986 pchar without escapes and without ";": path parameters are read by some, ignored by others, and
+# refused unless asked for.
 _PCHAR = r"A-Za-z0-9\-._~!$&'()*+,=:@"
 # Paths that are normal already: no escape, no empty segment, no dot segment. Nearly all are.
 _CLEAN = re.compile(rf"(?:/(?!\.{{1,2}}(?:/|\Z))[{_PCHAR}]+)+/?|/", re.ASCII)
 _FOREIGN = re.compile(rf"[^/%{_PCHAR}]", re.ASCII)
+_FOREIGN_BUT_PARAMETERS = re.compile(rf"[^/%;{_PCHAR}]", re.ASCII)
+_PARAMETERS = re.compile(r";[^/]*")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _ESCAPES = re.compile(r"(?:%[0-9A-F]{2})+")
 _MALFORMED = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -57,47 +60,63 @@ class Target:
     query: str | None = None
 
 
-def split(target: str) -> Target:
+def split(target: str, *, parameters: bool = False) -> Target:
     """The normalised path and the untouched query of a request target. Raises BadPath."""
     raw, mark, query = target.partition("?")
     if "#" in target:
         raise BadPath("a fragment")
     if _CONTROL.search(query):
         raise BadPath("a control character in the query")
-    return Target(normalise(raw), query if mark else None)
+    return Target(normalise(raw, parameters=parameters), query if mark else None)
 
 
-def normalise(raw: str) -> str:
-    """The normalised form of a path without query. Raises BadPath."""
+def normalise(raw: str, *, parameters: bool = False) -> str:
+    """The normalised form of a path without query. Raises BadPath.
+
+    With `parameters` a path may hold ";name=value" in its segments, which `readings` then takes off.
+    """
     if len(raw) > MAX_BYTES:
         raise BadPath(f"longer than {MAX_BYTES} bytes")
     if _CLEAN.fullmatch(raw):
         return raw
-    _refuse_foreign(raw)
+    _refuse_foreign(raw, _FOREIGN_BUT_PARAMETERS if parameters else _FOREIGN)
     decoded = _ESCAPE.sub(_decode, raw)
     _refuse_odd_text(decoded)
-    return _resolve(decoded)
+    path = _resolve(decoded)
+    if ";" in path:
+        _refuse_hidden_segments(path)
+    return path
 
 
 def readings(path: str) -> tuple[str, ...]:
-    """A normalised path, and where it differs the path as a reader takes it that decodes "%3A" to ":".
+    """A normalised path, and the paths that other readers take it for; a decision has to hold for all.
 
-    RFC 3986 keeps the two apart, nearly every upstream does not: a decision has to hold for both.
+    RFC 3986 keeps "%3A" and ":" apart, nearly every upstream does not. Some upstreams route by a path
+    without its parameters, some with them.
     """
-    if "%" not in path:
+    if "%" not in path and ";" not in path:
         return (path,)
     decoded = _PLAIN_AND_ESCAPED.sub(lambda found: chr(int(found[0][1:], 16)), path)
-    return (path,) if decoded == path else (path, decoded)
+    bare = [_PARAMETERS.sub("", reading) for reading in (path, decoded)]
+    return tuple(dict.fromkeys((path, decoded, *bare)))
 
 
-def _refuse_foreign(raw: str) -> None:
+def _refuse_hidden_segments(path: str) -> None:
+    """Refuse segments that are empty or dots once their parameters are off: "/..;x/", "/;x/"."""
+    bare = _PARAMETERS.sub("", path).split("/")[1:]
+    given = path.split("/")[1:]
+    if any(";" in whole and left in {"", ".", ".."} for whole, left in zip(given, bare, strict=True)):
+        raise BadPath("a path parameter on an empty or dot segment")
+
+
+def _refuse_foreign(raw: str, foreign: re.Pattern[str]) -> None:
     if not raw.startswith("/"):
         raise BadPath("not starting with a slash")
     if "%u" in raw or "%U" in raw:
         raise BadPath("a %u escape")
     if _MALFORMED.search(raw):
         raise BadPath("a malformed percent-encoding")
-    found = _FOREIGN.search(raw)
+    found = foreign.search(raw)
     if found:
         raise BadPath(_name(found[0]))
 

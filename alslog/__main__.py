@@ -19,7 +19,8 @@ from alslog.metrics import AlsCollector
 from alslog.server import SERVICE, Receiver, add_receiver, make_server
 from gateledger.settings import Settings, SettingsError, load
 from service import logs, probes
-from service.grpc_server import add_health, bind, check_address
+from service.addresses import check_address
+from service.grpc_server import add_health, bind
 from service.probes import AddressError
 from spool import Appender, SpoolError
 
@@ -92,7 +93,7 @@ async def _receive(
     server = make_server(alslog.max_message_bytes)
     add_receiver(server, receiver)
     health = await add_health(server, (SERVICE,))
-    address = bind(server, alslog.listen)
+    address = bind(server, alslog.listen, alslog.tls)
     await server.start()
     await health.set(serving=True)
     log.info("ready", listen=address)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from service.server_tls import ServerTls
 from service.settings import Address, Section
 
 MIB = 1024 * 1024
@@ -16,6 +17,9 @@ class AlsLogSettings(Section):
 
     listen: str = Field(
         "", description="Address: unix:PATH or HOST:PORT. Default: unix:HOME/run/alslog.sock."
+    )
+    tls: ServerTls | None = Field(
+        None, description="TLS with client certificates, for HOST:PORT. Default: plain text."
     )
     metrics: Address = Field("127.0.0.1:9465", description="HOST:PORT of /metrics, /healthz and /readyz.")
     spool: Path | None = Field(None, description="Directory of the spool. Default: HOME/spool/alslog.")

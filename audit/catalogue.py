@@ -6,6 +6,7 @@ on a line of its own (a line that is indented further continues the one before):
     -- Control: which control asks it
     -- Param NAME: a value that must be given
     -- Param NAME = DEFAULT: one that may; "" is the empty text, $KEY the setting audit.KEY
+    -- Param NAME = DEFAULT in A,B,C: one of these, or in 0..24: no less and no more; of a list, each element
     -- Note: what one must know to read the answer
     -- Example: a command line
 A parameter stands in the SQL as {name:Type}; ClickHouse puts the value in, so that no value is ever SQL.
@@ -31,7 +32,7 @@ RESERVED = ("format", "config", "home")
 COMMANDS = ("list", "sql", "gaps")
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
-_FIELD = re.compile(r"(Question|Control|Note|Example): (.+)|Param (\w+)(?: = (\S+))?: (.+)")
+_FIELD = re.compile(r"(Question|Control|Note|Example): (.+)|Param (\w+)(?: = (\S+))?(?: in (\S+))?: (.+)")
 # Strings, quoted names and comments first: what looks like a parameter in them is none.
 _TOKEN = re.compile(
     r"""'(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.)*" | `(?:[^`\\]|\\.)*` | --[^\n]* | /\*.*?\*/"""
@@ -42,12 +43,15 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One {name:Type} of a query. `default` is None when a value must be given; "$key" names a setting."""
+    """One {name:Type} of a query. `default` is None when a value must be given; "$key" names a setting. `allowed` is as in the
+    header: see audit/allowed.py.
+    """
 
     name: str
     type: str
     description: str
     default: str | None
+    allowed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def _parameter(match: re.Match[str], types: Mapping[str, str]) -> Parameter:
     name, default = match[3], match[4]
     if name not in types:
         raise CatalogueError(f"describes a parameter {name} that its SQL does not have")
-    return Parameter(name, types[name], match[5], "" if default == '""' else default)
+    return Parameter(name, types[name], match[6], "" if default == '""' else default, match[5] or "")
 
 
 def _check(name: str, header: list[str], types: Mapping[str, str], parameters: list[Parameter]) -> None:

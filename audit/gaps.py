@@ -28,6 +28,7 @@ from audit import run
 from audit.loss import cause_of_loss, some_time_after, why_lost
 from audit.moment import text_of
 from audit.reading import Reading, held_by, open_by
+from audit.slices import slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -105,8 +106,7 @@ def find(client: Client, window: run.Window) -> Found:
         window = replace(window, since=removed + timedelta(seconds=1))
     if window.since >= window.until:
         return Found((), window, 0, ())
-    times = {"since": text_of(window.since), "until": text_of(window.until)}
-    since = {"since": times["since"]}
+    since = {"since": text_of(window.since)}
     readings = [Reading(**row) for row in _rows(client, "readings", since)]
     settled = [reading for reading in readings if reading.time < window.until]
     slack_us = int(SLACK / timedelta(microseconds=1))
@@ -115,10 +115,13 @@ def find(client: Client, window: run.Window) -> Found:
         for us in (slack_us, -slack_us)
     )
     aside = {(row["envoy_node"], row["minute"]): row["entries"] for row in _rows(client, "set-aside", since)}
-    unrecorded = _rows(client, "unrecorded", times)
+    sizes = _rows(client, "sizes", {**since, "until": text_of(window.until)})
+    parts = slices(window, {row["hour"]: row["amount"] for row in sizes})
+    unrecorded = _by_name(client, parts, "unrecorded", "unrecorded-late")
+    undecided = _by_name(client, parts, "undecided", "undecided-early")
     gaps = (
         *without_record(unrecorded, readings, aside, window.until),
-        *without_decision(_rows(client, "undecided", times)),
+        *without_decision(undecided),
         *disagreements(settled, most, least, window.since, held_by(readings)),
     )
     ordered = sorted(gaps, key=lambda gap: (gap.minute, gap.envoy_node, gap.finding))
@@ -209,6 +212,15 @@ def _merged(gaps: Iterable[Gap]) -> list[Gap]:
         found = merged.get(key)
         merged[key] = replace(gap, missing=gap.missing + found.missing) if found else gap
     return list(merged.values())
+
+
+def _by_name(client: Client, parts: Iterable[run.Window], near: str, far: str) -> list[dict[str, Any]]:
+    """The rows of `far` over the parts, in their order; asked only where those of `near` say that some are missing."""
+    found = []
+    for part in parts:
+        times: dict[str, Value] = {"since": text_of(part.since), "until": text_of(part.until)}
+        found += _rows(client, far, times) if _rows(client, near, times) else []
+    return found
 
 
 def _start(reading: Reading) -> tuple[str, datetime]:

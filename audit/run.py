@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
+from audit import allowed as allowed_values
 from audit.catalogue import types_in
 from audit.errors import ParameterError, Refused, Unreachable
 from audit.moment import moment_from, text_of
@@ -73,7 +74,7 @@ def values_from(
         text = given.get(parameter.name, _default(parameter.default, settings))
         if text is None:
             raise ParameterError(f"parameter {parameter.name} has no value: {parameter.description}")
-        values[parameter.name] = _value(parameter.name, text, parameter.type, now)
+        values[parameter.name] = _value(parameter.name, text, parameter.type, now, parameter.allowed)
     return values
 
 
@@ -194,8 +195,9 @@ def _moment(name: str, text: str, now: datetime) -> datetime:
         raise ParameterError(f"--{name}: {error}") from error
 
 
-def _value(name: str, text: str, type_: str, now: datetime) -> Value:
+def _value(name: str, text: str, type_: str, now: datetime, allowed: str = "") -> Value:
     try:
+        allowed_values.check(text, allowed, type_)
         return value_from(text, type_, now)
     except ParameterError as error:
         raise ParameterError(f"--{name.replace('_', '-')}: {error}") from error

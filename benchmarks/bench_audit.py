@@ -1,143 +1,148 @@
-"""How long the named audit queries take on the embedded ClickHouse, asked as the auditor over HTTP.
+"""How long the named audit queries and `audit gaps` take on the embedded ClickHouse, asked as the auditor over HTTP.
 
-    python benchmarks/bench_audit.py [--rows 10000000]
+    python benchmarks/bench_audit.py [--rows 10000000] [--habits 300] [--home DIR] [--only NAME …]
 
 Writes the rows of eight days with realistic cardinalities (2,000 subjects with a long tail, 8 services,
 50,000 ids, 3,000 addresses, 6 % refused), plants a crawler and a bulk download in the last day, and asks every
-query three times for the last day and three times for all eight. One line a query: the medians.
+query three times for the last day (the default period) and three times for all eight. One line a query: the
+medians, with the CPU time of the server and its peak memory; then the slowest. Without --habits nearly every row is
+a subject and resource that were never together before, the worst case of all that counts or remembers resources;
+with --habits N each subject keeps to some N ids a service.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import statistics
+import sys
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audit import catalogue
-from audit.run import Answer, Window, ask, values_from
-from ledger.migrate import migrate
-from tests.support.chserver_process import ChServerProcess
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+
+from audit_rows import DAYS, filled, witnesses
+from chserver_process import ChServerProcess
+
+from audit import catalogue, gaps
+from audit.run import Window, ask, values_from
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from clickhouse_connect.driver.client import Client
 
     from audit.catalogue import Query
 
-DAYS = 8
 TRIES = 3
 LIMIT = 1000
 GIVEN = {"who-accessed": {"resource": "/orders/42"}, "activity": {"subject": "user7"}}
 # With so few of them, that a query finds nothing in the last day need not mean that it is wrong.
 LEAST_ROWS = 200_000
+GAPS = "gaps"
+_TICKS = os.sysconf("SC_CLK_TCK")
 
-ROWS = """
-INSERT INTO audit.access_log (
-    time, received_at, request_id, decision_id, envoy_node, log_name, service, upstream_address, subject,
-    subject_roles, auth_method, client_address, http_request_method, url_path, user_agent_original,
-    http_response_status_code, response_code_details, request_bytes, response_bytes, duration_us,
-    authz_duration_us, decide_us, decision, reason_code, reason, rule, rule_line, policy_version, config_version,
-    action, resource, entry_type, batch, batch_row)
-WITH
-    -- Draws between 0 and 1 that do not follow one another.
-    cityHash64(number, 1) / 18446744073709551616. AS a,
-    cityHash64(number, 2) / 18446744073709551616. AS b,
-    cityHash64(number, 3) / 18446744073709551616. AS c,
-    cityHash64(number, 4) / 18446744073709551616. AS d,
-    {end:DateTime64(9, 'UTC')} - toIntervalMicrosecond(toUInt64(number * {days:UInt32} * 86400000000. / {rows:UInt64}) + 1)
-        AS began,
-    ['orders', 'billing', 'admin', 'search', 'users', 'files', 'reports', 'mail'][1 + toUInt8(8 * b * b)] AS svc,
-    concat('/', svc, '/', toString(toUInt32(50000 * c * c))) AS path,
-    if(d < 0.01, 'anonymous', concat('user', toString(toUInt32(2000 * a * a * a)))) AS who,
-    multiIf(d < 0.06, 'deny', d < 0.063, 'error', d < 0.064, 'not_evaluated', d < 0.0641, 'fail_open', 'allow') AS outcome,
-    outcome IN ('allow', 'deny') AS decided,
-    toUInt32(50 + 400 * a) AS thought_us,
-    if(outcome = 'deny' AND who = 'anonymous', 'unauthenticated',
-        transform(outcome, ['allow', 'deny', 'error'], ['rule_allow', 'no_matching_rule', 'authz_timeout_or_unreachable'],
-            outcome)) AS code
-SELECT
-    began, began + INTERVAL 1 SECOND, toString(generateUUIDv4()), if(decided, toString(generateUUIDv7()), ''),
-    'edge-1', 'gateledger', svc, if(outcome IN ('allow', 'fail_open'), '10.9.0.1:8080', ''), if(decided, who, ''),
-    ['role:customer'], if(decided, if(who = 'anonymous', 'none', 'jwt'), ''),
-    toIPv6(concat('::ffff:10.0.', toString(toUInt8(12 * a)), '.', toString(toUInt8(250 * b)))),
-    if(b < 0.8, 'GET', 'POST'), path, concat('agent/', toString(toUInt8(50 * c))),
-    transform(outcome, ['deny', 'error', 'not_evaluated'], [403, 503, 404], 200),
-    transform(outcome, ['deny', 'error', 'not_evaluated'], ['ext_authz_denied', 'ext_authz_error', 'route_not_found'],
-        'via_upstream'),
-    toUInt64(500 * a), toUInt64(20000 * c), toUInt64(1000 + 50000 * b * b * b) + thought_us, thought_us + 200, thought_us,
-    outcome, code, if(decided, 'because', ''), if(outcome = 'allow', 'p, role:customer, *, /*, *, allow', ''),
-    if(outcome = 'allow', 7, 0),
-    if(decided, toString(intDiv(number * 3, {rows:UInt64})), ''), if(decided, 'c1', ''), if(decided, 'GET', ''),
-    if(decided, path, ''), 'DownstreamEnd', concat('b', toString(intDiv(number, 20000))), number % 20000
-FROM numbers({first:UInt64}, {count:UInt64})
-"""
 
-PLANTED = """
-INSERT INTO audit.access_log (time, received_at, service, subject, url_path, response_bytes, decision, batch)
-SELECT {end:DateTime64(9, 'UTC')} - INTERVAL 3 HOUR AS began, began, 'files', who, path, bytes, 'allow', 'planted'
-FROM (
-    SELECT 'crawler' AS who, concat('/files/', toString(number)) AS path, 100 AS bytes FROM numbers(5000)
-    UNION ALL SELECT 'mule', '/files/dump', 5000000000
-)
-"""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Medians of one question: seconds on the clock, of CPU of the server, and rows that came out."""
+
+    seconds: float
+    cpu: float
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds * 1000:.0f} ms (CPU {self.cpu * 1000:.0f} ms, {self.rows} rows)"
 
 
 def main() -> None:
+    given = _arguments()
+    with _home(given.home) as home, ChServerProcess(home) as server:
+        writer = server.writer_client(send_receive_timeout=600)
+        began = time.perf_counter()
+        data = filled(home, writer, given.rows, given.habits)
+        print(f"{data.rows} rows, filled or found in {time.perf_counter() - began:.1f} s")
+        windows = (
+            Window(data.end - timedelta(days=1), data.end),
+            Window(data.end - timedelta(days=DAYS), data.end),
+        )
+        worst = ("", 0.0)
+        reader = server.reader_client()
+        for query in catalogue.load().values():
+            if given.only and query.name not in given.only:
+                continue
+            costs = [_cost(server.pid, partial(_rows, reader, query, window)) for window in windows]
+            if data.rows >= LEAST_ROWS and not all(cost.rows for cost in costs):
+                raise SystemExit(f"{query.name} found nothing of {data.rows} rows")
+            print(f"{query.name}: last day {costs[0]}, {DAYS} days {costs[1]}", flush=True)
+            worst = max(worst, (query.name, max(cost.seconds for cost in costs)), key=lambda pair: pair[1])
+        print(
+            f"slowest: {worst[0]}, {worst[1] * 1000:.0f} ms; peak memory of the server {_peak(server.pid)} MiB"
+        )
+        if not given.only or GAPS in given.only:
+            witnesses(writer)
+            for window in windows:
+                cost = _cost(server.pid, partial(_gaps, reader, window))
+                print(f"gaps over {(window.until - window.since).days} d: {cost}", flush=True)
+            print(f"peak memory of the server {_peak(server.pid)} MiB")
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=2_000_000, help="rows in all (default: 2000000)")
-    rows = parser.parse_args().rows
-    with tempfile.TemporaryDirectory() as home, ChServerProcess(Path(home)) as server:
-        end = datetime.now(UTC).replace(microsecond=0)
-        seconds = fill(server.writer_client(send_receive_timeout=600), rows, end)
-        print(f"filled: {rows} rows in {seconds:.1f} s")
-        reader = server.reader_client()
-        for query in catalogue.load().values():
-            day = timed(reader, query, Window(end - timedelta(days=1), end))
-            week = timed(reader, query, Window(end - timedelta(days=DAYS), end))
-            if rows >= LEAST_ROWS and not (day[1].rows and week[1].rows):
-                raise SystemExit(f"{query.name} found nothing of {rows} rows")
-            print(
-                f"{query.name}: last day {day[0] * 1000:.0f} ms, {DAYS} days {week[0] * 1000:.0f} ms "
-                f"({len(day[1].rows)} and {len(week[1].rows)} rows out)"
-            )
+    parser.add_argument("--habits", type=int, default=0, help="ids a subject keeps to (default: 0, any)")
+    parser.add_argument(
+        "--home", type=Path, help="fill this directory once, and use it again (default: a new one)"
+    )
+    parser.add_argument("--only", nargs="+", default=(), help=f"only these queries; {GAPS}: audit gaps")
+    return parser.parse_args()
 
 
-def fill(writer: Client, rows: int, end: datetime) -> float:
-    """Make the schema and the rows; the seconds that the rows took."""
-    migrate(writer)
-    moment = f"{end:%Y-%m-%d %H:%M:%S}"
-    began = time.perf_counter()
-    for first in range(0, rows, 500_000):
-        span = {
-            "first": first,
-            "count": min(500_000, rows - first),
-            "rows": rows,
-            "days": DAYS,
-            "end": moment,
-        }
-        writer.command(ROWS, parameters=span)
-    writer.command(PLANTED, parameters={"end": moment})
-    seconds = time.perf_counter() - began
-    (stored,) = writer.query("SELECT count() FROM audit.access_log").result_rows[0]
-    if stored != rows + 5001:
-        raise SystemExit(f"{stored} rows are stored, not {rows + 5001}")
-    return seconds
+@contextlib.contextmanager
+def _home(given: Path | None) -> Iterator[Path]:
+    if given:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as home:
+        yield Path(home)
 
 
-def timed(reader: Client, query: Query, window: Window) -> tuple[float, Answer]:
-    """Median seconds of an answer, and the last one."""
+def _rows(reader: Client, query: Query, window: Window) -> int:
     values = values_from(query, GIVEN.get(query.name, {}), {"timezone": "UTC"}, window.until)
-    seconds = []
+    return len(ask(reader, query, window, LIMIT, values).rows)
+
+
+def _gaps(reader: Client, window: Window) -> int:
+    return len(gaps.find(reader, window).gaps)
+
+
+def _cost(pid: int, question: Callable[[], int]) -> Cost:
+    seconds, cpu, rows = [], [], 0
     for _ in range(TRIES):
-        began = time.perf_counter()
-        answer = ask(reader, query, window, LIMIT, values)
+        spent, began = _cpu(pid), time.perf_counter()
+        rows = question()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds), answer
+        cpu.append(_cpu(pid) - spent)
+    return Cost(statistics.median(seconds), statistics.median(cpu), rows)
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _peak(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import structlog
 from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
 from extauthz.engine import Engine
-from extauthz.settings import Issuer
+from extauthz.identity_settings import IdentitySettings, Issuer
 from protos.gen import ext_authz_pb2
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +57,7 @@ CASES = {"allowed": (request("alice", "/orders/1?x=1"), True), "denied": (reques
 def in_process(name: str, message: bytes, *, right: bool) -> None:
     engine = Engine.from_files(MODEL, POLICY, ATTRIBUTES)
     checker = Checker(
-        (Issuer(name="demo", roles=("*",)),),
+        IdentitySettings(issuers=(Issuer(name="demo", roles=("*",)),)),
         Rules(ATTRIBUTES),
         lambda: Snapshot(engine),
         lambda *_: None,

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import http.client
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
-from tests.support.chserver_process import ChServerProcess
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+
+from chserver_process import ChServerProcess
 
 MIB = 1 << 20
 SMALL = 300

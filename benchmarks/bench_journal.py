@@ -26,7 +26,8 @@ from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
 from extauthz.decisions import DecisionJournal, Tally
 from extauthz.engine import Engine
-from extauthz.settings import ExtAuthzSettings, Issuer
+from extauthz.identity_settings import IdentitySettings, Issuer
+from extauthz.settings import ExtAuthzSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +43,9 @@ SERVERS = {"journal asynchronous": False, "audit required": True}
 def in_process() -> None:
     """The share of a Check that its journal entry is."""
     engine = Engine.from_files(MODEL, POLICY, ATTRIBUTES)
-    issuers = (Issuer(name="demo", roles=("*",)),)
+    identity = IdentitySettings(issuers=(Issuer(name="demo", roles=("*",)),))
     checker = Checker(
-        issuers, Rules(ATTRIBUTES), lambda: Snapshot(engine), lambda *_: None, structlog.get_logger()
+        identity, Rules(ATTRIBUTES), lambda: Snapshot(engine), lambda *_: None, structlog.get_logger()
     )
     entry = checker.checked(MESSAGE).entry
     metadata = entry[6 : 6 + (entry[4] & 0x7F | entry[5] << 7)]

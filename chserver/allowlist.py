@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chserver import reader_rules as rules
-from chserver import syntax
+from chserver import syntax, texts
 from chserver.errors import INTO_OUTFILE_NOT_ALLOWED, ClickHouseError, denied
 from chserver.scope import children, scoped
 
@@ -33,6 +33,7 @@ _IN = frozenset(
     for suffix in ("", "ignoreset")
 )
 _BY_TEXT = frozenset({"arrayreduce", "arrayreduceinranges", "initializeaggregation"})
+_OF_COLUMNS = frozenset({"null", "sqlstandardvalues", "values"})
 _CATALOGUES = frozenset({"information_schema", "system"})
 
 
@@ -92,7 +93,7 @@ def no_functions(names: Collection[str]) -> None:
     `arrayMap(file, ['/etc/passwd'])` calls a function by its bare name, in the place of a column's.
     """
     for name in names:
-        if not rules.function_allowed(name):
+        if not rules.function_allowed(name) or name.lower() in _BY_TEXT:
             raise denied(f"{name} is the name of a function that is not open to readers")
 
 
@@ -123,9 +124,13 @@ def _function(_: Rules, node: Node) -> None:
         # arrayReduce('sum', …): the name of an aggregate function, with its parameters behind it.
         first = [*node.get("arguments", {}).get("children", []), {}][0]
         text = first.get("value", {}).get("value")
-        if not isinstance(text, str):
-            raise denied(f"function {node['name']}: its first argument must be the text of a function's name")
-        _callable(text.partition("(")[0].strip())
+        name = texts.aggregate(text) if isinstance(text, str) else None
+        if name is None:
+            raise denied(
+                f"function {node['name']}: its first argument must be the text of a function's name, with plain "
+                "numbers and texts as its parameters"
+            )
+        _callable(name)
 
 
 def _callable(name: str) -> None:
@@ -134,13 +139,30 @@ def _callable(name: str) -> None:
 
 
 def _applied(_: Rules, node: Node) -> None:
-    if node.get("func_name") is not None:
-        _callable(node["func_name"])
+    name = node.get("func_name")
+    if name is not None:
+        _callable(name)
+        if name.lower() in _BY_TEXT:
+            raise denied(f"function {name} must be called with the text of a function's name")
 
 
 def _table_function(_: Rules, node: Node) -> None:
     if node["name"].lower() not in rules.TABLE_FUNCTIONS:
         raise denied(f"table function {node['name']} is not open to readers")
+    if node["name"].lower() in _OF_COLUMNS:
+        _columns(node)
+
+
+def _columns(node: Node) -> None:
+    """values() and null() take the text of a list of columns, and columns may have expressions."""
+    first = [*node.get("arguments", {}).get("children", []), {}][0]
+    text = first.get("value", {}).get("value") if first.get("type") == "Literal" else None
+    if node["name"].lower() == "null" and not isinstance(text, str):
+        raise denied("table function null: its argument must be the text of a list of columns")
+    if isinstance(text, str) and not texts.plain_columns(text):
+        raise denied(
+            f"table function {node['name']}: a first argument that is a text must list columns, each a name and a type"
+        )
 
 
 def _tables_of(node: Node, names: Collection[str], current: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from extauthz.check import Checker
@@ -19,16 +20,17 @@ from extauthz.config_version import config_version
 from extauthz.decide import Rules
 from extauthz.decisions import DecisionJournal, Tally
 from extauthz.engine import PolicyError, load, read
+from extauthz.gate import Gate
 from extauthz.journal import Journal
 from extauthz.metrics import JournalCollector, Metrics
 from extauthz.reload import PolicyStore
-from extauthz.server import SERVICE, Gate, make_server
+from extauthz.transports import Transports
 from extauthz.watch import looks
 from extauthz.watched_files import WatchedFiles
 from gateledger.settings import Settings, SettingsError
 from gateledger.settings import load as load_settings
 from service import logs, probes
-from service.grpc_server import add_health, bind, check_address
+from service.addresses import check_address
 from service.probes import AddressError
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def main(config: Path | None, home: Path | None, *, check: bool) -> None:
             check_address(address)
         if check:
             raise SystemExit(lint(settings.extauthz))
-        asyncio.run(serve(settings, logs.configure("extauthz", settings.log.level)))
+        uvloop.run(serve(settings, logs.configure("extauthz", settings.log.level)))
     except (SettingsError, AddressError, PolicyError) as error:
         click.echo(f"extauthz: {error}", err=True)
         raise SystemExit(_UNUSABLE) from error
@@ -97,8 +99,8 @@ async def serve(settings: Settings, log: Log) -> None:
     tally = Tally()
     registry.register(JournalCollector(tally, decisions))
     kept = DecisionJournal(decisions, extauthz, tally, log)
-    rules = Rules(extauthz.request, config_version(extauthz))
-    checker = Checker(extauthz.issuers, rules, store.snapshot, metrics.observe, log)
+    rules = Rules(extauthz.request, config_version(extauthz), extauthz.path_parameters)
+    checker = Checker(extauthz, rules, store.snapshot, metrics.observe, log)
 
     def ready() -> tuple[bool, dict[str, object]]:
         detail = {"config_version": rules.config_version, **store.detail()}
@@ -107,7 +109,7 @@ async def serve(settings: Settings, log: Log) -> None:
     try:
         async with probes.serving(extauthz.metrics, registry, ready) as address:
             await kept.open()
-            gate = Gate(checker, extauthz.max_concurrent, kept)
+            gate = Gate(checker, extauthz, kept)
             await _answer(extauthz, gate, store, stop, log.bind(metrics=address))
     finally:
         await kept.close()
@@ -118,23 +120,21 @@ async def serve(settings: Settings, log: Log) -> None:
 async def _answer(
     extauthz: ExtAuthzSettings, gate: Gate, store: PolicyStore, stop: asyncio.Event, log: Log
 ) -> None:
-    server = make_server(gate)
-    health = await add_health(server, (SERVICE,))
-    addresses = [bind(server, address) for address in extauthz.listen]
+    servers = Transports(gate, extauthz, log)
+    addresses = await servers.listen()
     # The first policy is in place before the first Check can come.
     await store.refresh()
-    await server.start()
     # Also without a policy: Envoy asks none but healthy servers, and only an answer says why there is none.
-    await health.set(serving=True)
-    log.info("ready", listen=addresses)
+    await servers.start()
+    log.info("ready", listen=addresses, transport=extauthz.transport)
     # A file that has to rest is looked at again when it may have.
     seconds = min(extauthz.reload_seconds, extauthz.settle_seconds)
     async for _ in looks(store.directories, seconds, stop):
         await store.refresh()
     log.info("stopping", drain_seconds=extauthz.drain_seconds)
-    await health.set(serving=False)
+    await servers.set(serving=False)
     await gate.quiet(extauthz.drain_seconds)
-    await server.stop(_GRACE_SECONDS)
+    await servers.stop(_GRACE_SECONDS)
 
 
 def _policy_paths(settings: ExtAuthzSettings) -> tuple[Path, Path]:

@@ -16,17 +16,18 @@ from access import UNKNOWN, AccessRequest, Decision, ReasonCode, uuid7
 from access.decision_id import RANDOM_BYTES
 from extauthz import wire
 from extauthz.decide import decide
-from extauthz.identity import identify
+from extauthz.identity import Identities, Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import structlog
 
     from extauthz.decide import Rules, Snapshot
-    from extauthz.identity import IssuerRules
+    from extauthz.identity_settings import IdentitySettings
 
 _MALFORMED = "the Check is no CheckRequest"
+_UNREADABLE = Identity(UNKNOWN, "the claims of the token cannot be read: nested too deeply")
 
 
 class Checked(NamedTuple):
@@ -43,13 +44,13 @@ class Checker:
 
     def __init__(
         self,
-        issuers: Sequence[IssuerRules],
+        identity: IdentitySettings,
         rules: Rules,
         snapshot: Callable[[], Snapshot],
         observe: Callable[[ReasonCode, float], None],
         log: structlog.stdlib.BoundLogger,
     ) -> None:
-        self._issuers = tuple(issuers)
+        self._identities = Identities(identity)
         self._rules = rules
         self._snapshot = snapshot
         self._observe = observe
@@ -92,16 +93,16 @@ class Checker:
 
     def _decide(self, message: bytes) -> tuple[Decision, str]:
         try:
-            asked = wire.asked_from(message)
+            asked = wire.asked_from(message, self._identities.headers)
         except wire.WireError:
             return self._undecided(ReasonCode.BAD_REQUEST, _MALFORMED), ""
-        identity = identify(asked.tokens, asked.authorization, self._issuers)
+        identity = _UNREADABLE if asked.unreadable else self._identities.identify(asked)
         decision = decide(asked, identity, self._snapshot(), self._rules, _decision_id())
         return decision, asked.request_id
 
     def _answer(self, decision: Decision, started: int, request_id: str) -> Checked:
         elapsed = time.perf_counter_ns() - started
-        answer, metadata = wire.answer_to(decision, elapsed // 1000)
+        answer, metadata = wire.answer_to(decision, elapsed // 1000, self._identities.headers)
         entry = wire.journal_entry(metadata, request_id, time.time_ns())
         return Checked(answer, entry, decision.reason_code, started)
 

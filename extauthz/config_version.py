@@ -6,12 +6,15 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from extauthz.identity_settings import IdentitySettings
+
 if TYPE_CHECKING:
     from extauthz.settings import ExtAuthzSettings
 
 
 def config_version(settings: ExtAuthzSettings) -> str:
     """SHA-256, in hex, of the settings that can change a decision; the same text gives the same name."""
-    deciding = settings.model_dump(mode="json", include={"issuers", "request"})
+    include = {*IdentitySettings.model_fields, "path_parameters", "request"}
+    deciding = settings.model_dump(mode="json", include=include)
     canonical = json.dumps(deciding, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -54,15 +54,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides beside the policy: the request attributes that it is asked with, and a hash of all that."""
+    """What decides beside the policy: the request attributes that it is asked with, whether a path may hold
+    parameters, and a hash of all that.
+    """
 
     attributes: tuple[str, ...]
     config_version: str = ""
+    path_parameters: bool = False
 
 
 def decide(asked: Asked, identity: Identity, snapshot: Snapshot, rules: Rules, decision_id: str) -> Decision:
     """The decision on one request. Raises what the engine raises."""
-    request, found = _precheck(asked, identity)
+    request, found = _precheck(asked, identity, rules)
     if found is None:
         found = _ask(request, snapshot, rules.attributes)
     verdict = found.verdict
@@ -78,12 +81,13 @@ def decide(asked: Asked, identity: Identity, snapshot: Snapshot, rules: Rules, d
     )
 
 
-def _precheck(asked: Asked, identity: Identity) -> tuple[AccessRequest, Finding | None]:
+def _precheck(asked: Asked, identity: Identity, rules: Rules) -> tuple[AccessRequest, Finding | None]:
     malformed = problem(asked)
     if malformed:
         return _request(asked, identity.subject, ""), Finding(ReasonCode.BAD_REQUEST, malformed)
     try:
-        path = split(f"{asked.target}#" if asked.fragment else asked.target).path
+        target = f"{asked.target}#" if asked.fragment else asked.target
+        path = split(target, parameters=rules.path_parameters).path
     except BadPath as bad:
         return _request(asked, identity.subject, ""), Finding(ReasonCode.BAD_PATH, bad.cause)
     request = _request(asked, identity.subject, path)

@@ -88,12 +88,14 @@ class DecisionJournal:
         else:
             self._tally.dropped[BEHIND] += 1
 
-    async def durable(self, node: str, entry: bytes) -> None:
-        """Return once the decision is on disk. Raises SpoolError: it may or may not be kept."""
-        if not self._room(len(entry)):
-            raise SpoolFull(f"spool {self._directory}: too many decisions wait for the disk")
-        # Who stops waiting must not take the others' group along.
-        await asyncio.shield(self._take(node, entry))
+    def durable(self, node: str, entry: bytes) -> asyncio.Future[None]:
+        """Done once the decision is on disk; with a SpoolError it may or may not be kept."""
+        if self._room(len(entry)):
+            # Who stops waiting must not take the others' group along.
+            return asyncio.shield(self._take(node, entry))
+        full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        full.set_exception(SpoolFull(f"spool {self._directory}: too many decisions wait for the disk"))
+        return full
 
     async def close(self) -> None:
         """Make durable what is there, as far as there is room, and let the directory go."""

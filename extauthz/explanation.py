@@ -10,7 +10,7 @@ from access.subject import ANONYMOUS_NAME, ROLE_PREFIX
 from extauthz.analysis.matching import Matched, in_words, matching_rules
 from extauthz.decide import Finding, judge, reason_of
 from extauthz.engine.explain import Near, nearest, role_path
-from extauthz.identity import subject_problem
+from extauthz.identity_name import subject_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The gRPC side: Checks as raw bytes, each handed to the checker; what cannot wait is refused at once."""
+"""The transport by grpcio: any address, with reflection. Checks as raw bytes, each handed to the gate."""
 
 from __future__ import annotations
 
@@ -9,78 +9,46 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from access import ReasonCode
-from service.grpc_server import SERVER_OPTIONS
-from spool import SpoolError
+from extauthz.names import METHOD, NODE_KEY, SERVICE
+from service.grpc_server import SERVER_OPTIONS, Health, add_health, bind
 
 if TYPE_CHECKING:
-    from extauthz.check import Checked, Checker
-    from extauthz.decisions import DecisionJournal
+    from collections.abc import Sequence
+
+    from extauthz.gate import Gate
+    from service.server_tls import ServerTls
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
 
-SERVICE = "envoy.service.auth.v3.Authorization"
-METHOD = "Check"
-NODE_KEY = "x-gateledger-node"
-# Envoy takes an unhealthy server out of use within its health check's interval, and asks no more.
-QUIET_SECONDS = 0.5
 
+class Handler:
+    """Lets so many Checks in at a time, and tells the gate who asks and how long they wait."""
 
-class Gate:
-    """Lets so many Checks in at a time, none whose asker has stopped waiting, and tells no decision that the
-    journal did not get; with `audit_required` none that it does not hold durably.
-    """
-
-    def __init__(self, checker: Checker, max_concurrent: int, journal: DecisionJournal) -> None:
-        self._checker = checker
-        self._journal = journal
-        self._max_concurrent = max_concurrent
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
         self._inside = 0
-        self._asked_at = -QUIET_SECONDS
 
     async def check(self, message: bytes, context: Context) -> bytes:
-        """One Check, answered: never an RPC error, which would leave Envoy without reason and id."""
-        self._asked_at = time.monotonic()
-        if self._inside >= self._max_concurrent:
-            crowded = f"more than {self._max_concurrent} Checks at a time"
-            return await self._told(self._checker.refused(ReasonCode.OVERLOADED, crowded), context)
+        """One Check, answered."""
+        if self._inside >= self._gate.max_concurrent:
+            return await _awaited(self._gate.crowded(_node(context)))
         self._inside += 1
         try:
             # Others that have arrived are counted before the first is worked on.
             await asyncio.sleep(0)
-            if _expired(context.time_remaining()):
-                late = "the Check waited past its deadline"
-                checked = self._checker.refused(ReasonCode.DEADLINE_EXCEEDED, late, message)
-            else:
-                checked = self._checker.checked(message)
-            return await self._told(checked, context)
+            deadline = _deadline(context.time_remaining())
+            return await _awaited(self._gate.answer(message, _node(context), deadline))
         finally:
             self._inside -= 1
 
-    async def _told(self, checked: Checked, context: Context) -> bytes:
-        """The answer, once the journal has it as the settings ask for."""
-        # Without an entry it is the last resort: a denial that says nothing of the request.
-        if checked.entry:
-            node = _node(context)
-            if not self._journal.required:
-                self._journal.add(node, checked.entry)
-            else:
-                try:
-                    await self._journal.durable(node, checked.entry)
-                except SpoolError:
-                    unkept = "the decision could not be written to the journal"
-                    checked = self._checker.refused(ReasonCode.AUDIT_UNAVAILABLE, unkept)
-        return self._checker.told(checked)
 
-    async def quiet(self, seconds: float) -> None:
-        """Return when no Check has come for QUIET_SECONDS, or after so many seconds.
+async def _awaited(told: bytes | asyncio.Future[bytes]) -> bytes:
+    return told if isinstance(told, bytes) else await told
 
-        A server that stops cancels the Checks that it has received but not begun: it stops when
-        there are none.
-        """
-        deadline = time.monotonic() + seconds
-        while (now := time.monotonic()) < deadline and now < self._asked_at + QUIET_SECONDS:  # noqa: ASYNC110 - silence is no event
-            await asyncio.sleep(min(deadline, self._asked_at + QUIET_SECONDS) - now)
+
+def _deadline(remaining: float | None) -> float | None:
+    """In time.monotonic's seconds; grpcio gives None without one."""
+    return None if remaining is None else time.monotonic() + remaining
 
 
 def _node(context: Context) -> str:
@@ -91,14 +59,32 @@ def _node(context: Context) -> str:
     return ""
 
 
-def _expired(remaining: float | None) -> bool:
-    """Whether a deadline has passed; None, which grpcio gives without one, never has."""
-    return remaining is not None and remaining <= 0
+class GrpcioServer:
+    """Health, reflection and Check by grpcio."""
 
+    def __init__(self, gate: Gate, tls: ServerTls | None = None) -> None:
+        self._tls = tls
+        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+            Handler(gate).check
+        )
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),)
+        )
+        self._health: Health | None = None
 
-def make_server(gate: Gate) -> grpc.aio.Server:
-    """A server that answers Check with messages as raw bytes both ways; no address yet."""
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(gate.check)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
-    return server
+    async def listen(self, addresses: Sequence[str]) -> list[str]:
+        """Bind them; gives them with their real ports. Raises AddressError."""
+        self._health = await add_health(self._server, (SERVICE,))
+        return [bind(self._server, address, self._tls) for address in addresses]
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def set(self, *, serving: bool) -> None:
+        """Health from now on."""
+        if self._health is not None:
+            await self._health.set(serving=serving)
+
+    async def stop(self, grace_seconds: float) -> None:
+        await self._server.stop(grace_seconds)

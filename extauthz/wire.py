@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from access import Answer, Decision, ReasonCode
 from extauthz.asked import Asked
+from extauthz.shallow import varint, without
 from protos.gen import core_pb2, ext_authz_pb2
 
 if TYPE_CHECKING:
@@ -53,15 +54,21 @@ class WireError(ValueError):
     """Bytes that are no CheckRequest."""
 
 
-def asked_from(message: bytes) -> Asked:
-    """The question in a serialised CheckRequest. Raises WireError."""
+def asked_from(message: bytes, credential_headers: frozenset[str] = frozenset()) -> Asked:
+    """The question in a serialised CheckRequest. Raises WireError.
+
+    `credential_headers` names the headers, besides authorization, whose lines identity wants to see.
+    """
+    unreadable = False
     try:
         attributes = ext_authz_pb2.CheckRequest.FromString(message).attributes
-    except DecodeError as error:
-        raise WireError("the message is no CheckRequest") from error
+    except DecodeError:
+        attributes = _without_claims(message)
+        unreadable = True
     http = attributes.request.http
-    authorization, hosts, paths = [], [], []
+    authorization, hosts, paths, connection = [], [], [], []
     request_id = ""
+    credentials: dict[str, tuple[str, ...]] = {}
     for name, value in _headers(http):
         if name == "authorization":
             authorization.append(value)
@@ -71,6 +78,10 @@ def asked_from(message: bytes) -> Asked:
             paths.append(value)
         elif name == "x-request-id":
             request_id = value
+        elif name == "connection":
+            connection.append(value)
+        elif name in credential_headers:
+            credentials[name] = (*credentials.get(name, ()), value)
     return Asked(
         method=http.method,
         # The raw header where Envoy sends it: in http.path each byte that is no UTF-8 became a "!".
@@ -80,11 +91,25 @@ def asked_from(message: bytes) -> Asked:
         client_address=attributes.source.address.socket_address.address,
         service=_service(attributes.route_metadata_context),
         authorization=tuple(authorization),
+        credentials=credentials,
+        certificate=attributes.source.certificate,
         hosts=tuple(hosts),
+        connection=tuple(connection),
         tokens=_fields(attributes.metadata_context, JWT_NAMESPACE),
         fragment=http.fragment,
+        unreadable=unreadable,
         request_id=request_id,
     )
+
+
+def _without_claims(message: bytes) -> ext_authz_pb2.AttributeContext:
+    """What a message says beside the claims, where they alone keep it from being read. Raises WireError."""
+    attributes = ext_authz_pb2.CheckRequest.ATTRIBUTES_FIELD_NUMBER
+    claims = ext_authz_pb2.AttributeContext.METADATA_CONTEXT_FIELD_NUMBER
+    try:
+        return ext_authz_pb2.CheckRequest.FromString(without(message, attributes, claims)).attributes
+    except (DecodeError, ValueError) as error:
+        raise WireError("the message is no CheckRequest") from error
 
 
 class Answered(NamedTuple):
@@ -94,15 +119,20 @@ class Answered(NamedTuple):
     metadata: bytes
 
 
-def answer_to(decision: Decision, decide_us: int) -> Answered:
-    """The CheckResponse of a decision; never empty, allowing only what is allowed."""
+def answer_to(
+    decision: Decision, decide_us: int, credential_headers: Iterable[str] = frozenset()
+) -> Answered:
+    """The CheckResponse of a decision; never empty, allowing only what is allowed.
+
+    The upstream gets neither authorization nor what `credential_headers` names.
+    """
     answer = decision.reason_code.outcome.answer
     response = ext_authz_pb2.CheckResponse()
     metadata = response.dynamic_metadata.fields
     for key, value in _metadata(decision, decide_us).items():
         metadata[key].string_value = value
     if answer is Answer.OK:
-        _fill_ok(response.ok_response, decision)
+        _fill_ok(response.ok_response, decision, credential_headers)
     elif answer is Answer.DENIED:
         _fill_denied(response.denied_response, decision)
     else:
@@ -121,21 +151,12 @@ def journal_entry(metadata: bytes, request_id: str, time_ns: int) -> bytes:
     named = request_id.encode("utf-8", "replace")
     content = b"".join(
         (
-            *(_METADATA, _varint(len(metadata)), metadata),
-            *(_REQUEST_ID, _varint(len(named)), named),
+            *(_METADATA, varint(len(metadata)), metadata),
+            *(_REQUEST_ID, varint(len(named)), named),
             *(_TIME, time_ns.to_bytes(8, "little")),
         )
     )
-    return b"".join((_ENTRY, _varint(len(content)), content))
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return b"".join((_ENTRY, varint(len(content)), content))
 
 
 def _sealed(response: ext_authz_pb2.CheckResponse, *, allow: bool) -> bytes:
@@ -209,10 +230,11 @@ def _metadata(decision: Decision, decide_us: int) -> dict[str, str]:
     }
 
 
-def _fill_ok(ok: ext_authz_pb2.OkHttpResponse, decision: Decision) -> None:
+def _fill_ok(ok: ext_authz_pb2.OkHttpResponse, decision: Decision, credential_headers: Iterable[str]) -> None:
     subject = decision.request.subject
-    # Envoy leaves the token in, for us to see the header whole; the upstream gets the subject instead.
+    # Envoy leaves credentials in, for us to see the headers whole; the upstream gets the subject instead.
     ok.headers_to_remove.append("authorization")
+    ok.headers_to_remove.extend(sorted(credential_headers))
     upstream = {
         "x-subject": subject.name,
         "x-roles": ",".join(subject.roles),

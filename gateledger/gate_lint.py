@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateledger.gate_identity import identity_problems, tls_problems
+from gateledger.gate_parts import AUTHZ, MANAGER, config, of_type, typed
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+
+    from extauthz.identity_settings import IdentitySettings
 
 CLUSTERS = ("extauthz", "alslog")
 # The stack reads this manager's counters when it drains.
 STAT_PREFIX = "gate"
 
-_MANAGER = "http_connection_manager.v3.HttpConnectionManager"
-_AUTHZ = "ext_authz.v3.ExtAuthz"
-_JWT = "jwt_authn.v3.JwtAuthentication"
 _ACCESS_LOG = "HttpGrpcAccessLogConfig"
+_SWITCHES = ("filter_enabled", "filter_enabled_metadata")
 
 
-def problems(bootstrap: Mapping[str, Any], issuers: Collection[str]) -> list[str]:
-    """Sentences that say what is missing or open; none where all is well.
-
-    `issuers` are the names in the setting extauthz.issuers.
-    """
+def problems(bootstrap: Mapping[str, Any], identity: IdentitySettings) -> list[str]:
+    """Sentences that say what is missing or open; none where all is well."""
     static = bootstrap.get("static_resources") or {}
     clusters = {cluster.get("name") for cluster in static.get("clusters") or []}
     found = [
@@ -32,12 +32,13 @@ def problems(bootstrap: Mapping[str, Any], issuers: Collection[str]) -> list[str
         for name in CLUSTERS
         if name not in clusters
     ]
-    managers = [config for config in _typed(static) if config["@type"].endswith(_MANAGER)]
+    managers = list(of_type(static, MANAGER))
     if not managers:
         found.append("there is no HTTP connection manager, so nothing is guarded")
     for manager in managers:
         found.extend(_problems_of(manager))
-    found.extend(_strangers(static, issuers))
+        found.extend(identity_problems(manager, identity))
+    found.extend(tls_problems(static))
     return found
 
 
@@ -46,58 +47,63 @@ def _problems_of(manager: Mapping[str, Any]) -> Iterator[str]:
     where = f"HTTP connection manager {prefix!r}: "
     if prefix != STAT_PREFIX:
         yield f"{where}stat_prefix must be {STAT_PREFIX!r}: by its counters the stop waits for requests in flight"
-    filters = [_config(one) for one in manager.get("http_filters") or []]
-    authz = [config for config in filters if config["@type"].endswith(_AUTHZ)]
+    filters = [config(one) for one in manager.get("http_filters") or []]
+    authz = [one for one in filters if one["@type"].endswith(AUTHZ)]
     if not authz:
         yield f"{where}there is no ext_authz filter, so every request passes undecided"
-    for config in authz:
-        if config.get("failure_mode_allow"):
+    for one in authz:
+        if one.get("failure_mode_allow"):
             yield f"{where}failure_mode_allow lets requests pass when extauthz does not answer"
-        if config["disabled"]:
+        if one["disabled"]:
             yield f"{where}the ext_authz filter is disabled"
-        if "filter_enabled" in config and not config.get("deny_at_disable"):
-            yield f"{where}filter_enabled without deny_at_disable lets requests pass undecided"
+        switches = () if _denies(one.get("deny_at_disable")) else [name for name in _SWITCHES if name in one]
+        yield from (
+            f"{where}{name} without deny_at_disable lets requests pass undecided" for name in switches
+        )
     yield from (f"{where}{name} must be true, or paths mean two things" for name in _off(manager))
-    if any(
-        config["@type"].endswith("ExtAuthzPerRoute") and config.get("disabled") for config in _typed(manager)
-    ):
+    if any(_switched_off(manager)):
         yield f"{where}a route disables ext_authz; let the policy allow it instead"
-    logs = [_config(one) for one in manager.get("access_log") or []]
-    if not any(config["@type"].endswith(_ACCESS_LOG) for config in logs):
-        yield f"{where}there is no gRPC access log, so nothing is recorded"
+    yield from (where + problem for problem in _unrecorded(manager))
+
+
+def _unrecorded(manager: Mapping[str, Any]) -> Iterator[str]:
+    logs = [one for one in manager.get("access_log") or [] if config(one)["@type"].endswith(_ACCESS_LOG)]
+    if not logs:
+        yield "there is no gRPC access log, so nothing is recorded"
+    elif all(one.get("filter") for one in logs):
+        yield "the gRPC access log has a filter, so what that leaves out is not recorded"
+
+
+def _denies(switch: object) -> bool:
+    default = switch.get("default_value") if isinstance(switch, dict) else None
+    return isinstance(default, dict) and bool(default.get("value"))
+
+
+def _switched_off(manager: Mapping[str, Any]) -> Iterator[bool]:
+    """For each route's settings of ext_authz, in either form: whether they disable it."""
+    names = {
+        one.get("name") for one in manager.get("http_filters") or [] if config(one)["@type"].endswith(AUTHZ)
+    }
+    for one in typed(manager):
+        if one["@type"].endswith("ExtAuthzPerRoute"):
+            yield bool(one.get("disabled"))
+    for settings in _per_filter(manager):
+        yield any(
+            name in names and isinstance(one, dict) and bool(one.get("disabled"))
+            for name, one in settings.items()
+        )
+
+
+def _per_filter(node: object) -> Iterator[Mapping[str, Any]]:
+    """What hosts, routes and their like set for single filters."""
+    inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    if isinstance(node, dict) and isinstance(found := node.get("typed_per_filter_config"), dict):
+        yield found
+    for value in inside:
+        yield from _per_filter(value)
 
 
 def _off(manager: Mapping[str, Any]) -> list[str]:
     return [
         name for name in ("normalize_path", "merge_slashes", "use_remote_address") if not manager.get(name)
     ]
-
-
-def _strangers(static: Mapping[str, Any], issuers: Collection[str]) -> Iterator[str]:
-    """A provider that extauthz does not know refuses each of its tokens; better to hear of it now."""
-    providers = {
-        name
-        for config in _typed(static)
-        if config["@type"].endswith(_JWT)
-        for name in config.get("providers") or {}
-    }
-    for name in sorted(providers - set(issuers)):
-        yield f"jwt_authn verifies tokens of {name!r}, which the setting extauthz.issuers does not name"
-    for name in sorted(set(issuers) - providers):
-        yield f"the setting extauthz.issuers names {name!r}, but jwt_authn has no such provider"
-
-
-def _config(one: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"@type": "", **(one.get("typed_config") or {}), "disabled": one.get("disabled", False)}
-
-
-def _typed(node: object) -> Iterator[Mapping[str, Any]]:
-    """Every object with an "@type", wherever it stands."""
-    if isinstance(node, dict):
-        if isinstance(node.get("@type"), str):
-            yield node
-        for value in node.values():
-            yield from _typed(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _typed(value)

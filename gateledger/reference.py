@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, get_args, get_origin
 
 from gateledger.settings import Settings
 from service.settings import Section
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from pydantic.fields import FieldInfo
 
 HEAD = """# Configuration
@@ -37,29 +39,48 @@ def rendered() -> str:
     """The text of docs/configuration.md."""
     parts = [HEAD, _table("The top", "", {"home": Settings.model_fields["home"]})]
     for name, field in Settings.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, Section):
-            parts.append(_table(name, f"{(section.__doc__ or '').strip()}\n\n", section.model_fields))
-            parts.extend(
-                _table(f"{name}.{key}[]", f"{(inner.__doc__ or '').strip()}\n\n", inner.model_fields)
-                for key, field_of in section.model_fields.items()
-                for inner in get_args(field_of.annotation)
-                if isinstance(inner, type) and issubclass(inner, Section)
-            )
+        for _, section in _inner(field.annotation):
+            parts.extend(tables(name, section))
     return "\n".join(parts)
 
 
-def _table(title: str, text: str, fields: dict[str, FieldInfo]) -> str:
-    rows = [f"| `{key}` | {_default(field)} | {field.description} |\n" for key, field in fields.items()]
+def tables(title: str, section: type[Section]) -> Iterator[str]:
+    """A table of a section's keys, and one of each section below it."""
+    yield _table(title, f"{(section.__doc__ or '').strip()}\n\n", section.model_fields)
+    for key, field in section.model_fields.items():
+        for many, inner in _inner(field.annotation):
+            yield from tables(f"{title}.{key}{'[]' * many}", inner)
+
+
+def _inner(annotation: object) -> Iterator[tuple[bool, type[Section]]]:
+    """The sections that an annotation speaks of, and whether there may be several of one."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield False, annotation
+    for one in get_args(annotation):
+        for many, section in _inner(one):
+            yield many or get_origin(annotation) is tuple, section
+
+
+def _table(title: str, text: str, fields: Mapping[str, FieldInfo]) -> str:
+    rows = [f"| `{key}` | {_default(field)} | {_meaning(field)} |\n" for key, field in fields.items()]
     return f"## {title}\n\n{text}| key | default | meaning |\n|---|---|---|\n{''.join(rows)}"
+
+
+def _meaning(field: FieldInfo) -> str:
+    # A bar would end the cell.
+    return (field.description or "").replace("|", "\\|")
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    # What is left out is derived; its description says from what.
     value = field.default
-    return "derived" if value is None or value in ("", ()) else f"`{json.dumps(value, default=str)}`"
+    if value is None or value in ("", (), {}):
+        # What is left out is derived, or not there; its description says which.
+        return "derived" if "Default: " in (field.description or "") else "none"
+    if isinstance(value, Section) or (isinstance(value, tuple) and isinstance(value[0], Section)):
+        return "see below"
+    return f"`{json.dumps(value, default=str)}`"
 
 
 if __name__ == "__main__":

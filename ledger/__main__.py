@@ -8,14 +8,22 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateledger.settings import Settings, SettingsError, load
 from ledger import lock
+from ledger.keeping import Keeping
 from ledger.migrate import MigrationError, migrations
 from ledger.writer import Places, Writer
 from service import clickhouse, logs
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+# How long a removal that is under way may hold up the end.
+_END_SECONDS = 5.0
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,12 +69,17 @@ def run(settings: Settings) -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     stop = _stop_signals()
     held = lock.acquire(settings.home / "run" / "ledger.lock")
+
+    def connect() -> Client:
+        at = settings.clickhouse
+        return clickhouse.connect(at, at.writer_user, at.writer_password_file)
+
+    keeping = Keeping(connect, stop, log, ledger.retention_seconds)
     try:
+        keeping.start()
         Writer(
             Places([spool for spool in spools if spool], ledger.quarantine, ledger.status),
-            lambda: clickhouse.connect(
-                settings.clickhouse, settings.clickhouse.writer_user, settings.clickhouse.writer_password_file
-            ),
+            connect,
             stop,
             log,
             poll_seconds=ledger.poll_seconds,
@@ -74,6 +87,8 @@ def run(settings: Settings) -> None:
             hold_seconds=ledger.hold_seconds,
         ).run()
     finally:
+        stop.set()
+        keeping.join(_END_SECONDS)
         os.close(held)
 
 

@@ -1,6 +1,8 @@
 """Forgetting, on purpose and on the record: whole partitions that are older than so many days.
 
 A removal is booked before it begins and again when it is done, so that a ledger that forgets says what it forgot.
+For the same reason a standing order is carried out here, partition by partition, and never by the TTL of ClickHouse,
+which drops rows without a word.
 """
 
 from __future__ import annotations
@@ -26,6 +28,19 @@ TABLES = {
 _HELD = """
 SELECT partition, sum(rows) FROM system.parts
 WHERE database = 'audit' AND table = {table:String} AND active GROUP BY partition ORDER BY partition
+"""
+_DEFINITION = "SELECT engine_full FROM system.tables WHERE database = 'audit' AND name = {table:String}"
+_ORDERS = """
+SELECT table_name, argMax(days, removed_at) FROM audit.removals WHERE action = 'ttl'
+GROUP BY table_name ORDER BY table_name
+"""
+_UNFINISHED = """
+SELECT
+    table_name, partition, argMax(rows, removed_at), argMax(first_received_at, removed_at),
+    argMax(last_received_at, removed_at), argMax(days, removed_at)
+FROM audit.removals WHERE action IN ('begun', 'dropped')
+GROUP BY table_name, partition HAVING countIf(action = 'begun') > 0 AND argMax(action, (removed_at, action)) = 'begun'
+ORDER BY table_name, partition
 """
 
 
@@ -62,13 +77,42 @@ def remove(client: Client, removal: Removal, days: int, run_by: str) -> None:
 
 
 def order(client: Client, table: str, days: int, run_by: str) -> None:
-    """Have ClickHouse itself drop what is older, from now on. Raises clickhouse_connect's errors."""
-    client.command(
-        f"ALTER TABLE audit.{table} MODIFY TTL toDateTime({TABLES[table]}) + toIntervalDay({days:d}) "
-        "SETTINGS materialize_ttl_after_modify = 0"
-    )
+    """Have `keep` remove what gets older, from now on; 0 days: no more. Raises clickhouse_connect's errors."""
     never = datetime.fromtimestamp(0, UTC)
     book(client, Removal(table, "", 0, never, never), "ttl", days, run_by)
+    _without_ttl(client, table)
+
+
+def orders(client: Client) -> dict[str, int]:
+    """Tables with a standing order, and how many days each keeps. Raises clickhouse_connect's errors."""
+    rows = client.query(_ORDERS).result_rows
+    return {str(table): int(days) for table, days in rows if days and table in TABLES}
+
+
+def keep(client: Client, now: datetime, run_by: str) -> list[Removal]:
+    """Carry out the standing orders; what was removed. Raises clickhouse_connect's errors."""
+    settle(client, run_by)
+    done = []
+    for table, days in orders(client).items():
+        # An order of an earlier version was one to ClickHouse itself.
+        _without_ttl(client, table)
+        for removal in due(client, (table,), days, now):
+            remove(client, removal, days, run_by)
+            done.append(removal)
+    return done
+
+
+def settle(client: Client, run_by: str) -> None:
+    """Book the end of removals that were begun, done, and cut off before they were booked as done."""
+    for table, partition, rows, first, last, days in client.query(_UNFINISHED, tz_mode="aware").result_rows:
+        if partition not in (held for held, _ in _held(client, table)):
+            book(client, Removal(table, partition, rows, first, last), "dropped", days, run_by)
+
+
+def _without_ttl(client: Client, table: str) -> None:
+    found = client.query(_DEFINITION, parameters={"table": table}).result_rows
+    if any(" TTL " in definition for (definition,) in found):
+        client.command(f"ALTER TABLE audit.{table} REMOVE TTL")
 
 
 def book(client: Client, removal: Removal, action: str, days: int, run_by: str) -> None:

@@ -26,3 +26,8 @@ class LedgerSettings(Section):
         "For a ClickHouse that does not sync what it acknowledges.",
     )
     retry_max_seconds: float = Field(30, gt=0, description="Longest pause in seconds between two tries.")
+    retention_seconds: float = Field(
+        3600,
+        gt=0,
+        description="Seconds between two looks for what a standing order (gateledger db retain --ttl) lets go.",
+    )

@@ -1,8 +1,9 @@
 """The writing side without its thread: one open segment at a time, and recovery at the start.
 
-A segment's life: `NAME.open` is created, its header made durable, then its name; records are written
-and made durable in groups; then its seal; then it becomes `NAME.seg`. So whatever `NAME.open` holds
-after a crash is a header, whole records and at most one torn tail.
+A segment's life: `NAME.open` is created; records are written behind its header and made durable in groups,
+with the first one the header and the name; then its seal; then it becomes `NAME.seg`. Nothing is waited for
+between a record's coming and its being the kernel's, which outlives the process. So whatever `NAME.open` holds
+after a crash is a header, whole records and at most one torn tail; or nothing that was promised.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class _Open:
     size: int
     count: int
     seal_at: float
+    named: bool = False
+    """Whether its name is durable."""
 
 
 class SegmentWriter:
@@ -93,6 +96,9 @@ class SegmentWriter:
         if self._open:
             try:
                 disk.sync_file(self._open.fd)
+                if not self._open.named:
+                    disk.sync_directory(self._directory)
+                    self._open.named = True
             except OSError as error:
                 raise _failed(self._open.path, "fdatasync failed", error) from error
 
@@ -123,8 +129,6 @@ class SegmentWriter:
             if error.errno in _NO_ROOM:
                 return None
             raise
-        disk.sync_file(fd)
-        disk.sync_directory(self._directory)
         seed = int.from_bytes(header[-4:], "little")
         self._open = _Open(path, fd, seed, len(header), 0, now + self._segment_seconds)
         return self._open
@@ -168,7 +172,8 @@ class SegmentWriter:
         data = path.read_bytes()
         seed = wire.seed_of(data)
         if seed is None and len(data) > wire.HEADER_BYTES:
-            # The header was durable before any record: this is damage, which a reader reports.
+            # A reader reports it. It may be no damage but a loss of power before the first group was durable;
+            # nobody can tell, and bytes that may be promised stay.
             self._rename(path)
             return Recovered(path.stem, 0, 0, damaged=True)
         end, count, damaged, sealed = _survey(data)

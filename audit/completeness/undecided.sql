@@ -1,4 +1,6 @@
--- Records that name a decision which extauthz's journal does not hold, by the minute in which the request ended.
+-- Records that name a decision which extauthz's journal does not hold, by the minute in which the request ended. Only
+-- decisions within an hour are looked at, so that memory follows the span that is asked about; undecided-early.sql
+-- goes on where some are missing.
 SELECT
     envoy_node,
     toStartOfMinute(ended) AS minute,
@@ -13,18 +15,15 @@ FROM
         recorded.request_id AS request_id, recorded.time + toIntervalMicrosecond(recorded.duration_us) AS ended
     FROM audit.access_log AS recorded
     WHERE recorded.received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 HOUR
+      AND recorded.time < {until:DateTime64(9, 'UTC')}
       AND recorded.is_end AND recorded.decision_id != ''
+      AND ended >= {since:DateTime64(9, 'UTC')}
+      AND ended < {until:DateTime64(9, 'UTC')}
+      AND sipHash128(recorded.decision_id) NOT IN (
+          SELECT sipHash128(decided.decision_id)
+          FROM audit.decision_log AS decided
+          WHERE decided.received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 HOUR
+            AND decided.received_at < {until:DateTime64(9, 'UTC')} + INTERVAL 1 HOUR)
 )
-WHERE ended >= {since:DateTime64(9, 'UTC')}
-  AND ended < {until:DateTime64(9, 'UTC')}
-  -- A decision stands at its request's start, which may be long before its end.
-  AND sipHash128(decision_id) NOT IN (
-      SELECT sipHash128(decided.decision_id)
-      FROM audit.decision_log AS decided
-      WHERE decided.received_at >= (
-          SELECT least(min(recorded.time), {since:DateTime64(9, 'UTC')}) - INTERVAL 1 HOUR
-          FROM audit.access_log AS recorded
-          WHERE recorded.received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 HOUR
-            AND recorded.is_end AND recorded.decision_id != ''))
 GROUP BY envoy_node, minute, reason_code
 ORDER BY minute DESC, envoy_node, reason_code

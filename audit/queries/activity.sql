@@ -8,7 +8,7 @@
 -- Control: SOC 2 CC7.3 (evaluate events)
 -- Param subject: The verified subject, e.g. alice.
 -- Param service = "": Only this service; empty: any.
--- Param decision = "": Only allow, deny, error, fail_open or not_evaluated; empty: any.
+-- Param decision = "" in allow,deny,error,fail_open,not_evaluated: Only allow, deny, error, fail_open or not_evaluated; empty: any.
 -- Example: gateledger audit activity --subject alice --since 2d
 SELECT
     time,

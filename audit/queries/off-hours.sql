@@ -6,9 +6,9 @@
 -- Param subject = "": Only this subject; empty: all that were identified.
 -- Param service = "": Only this service; empty: any.
 -- Param timezone = $timezone: Time zone in which hours and days are judged, e.g. Europe/Berlin.
--- Param from_hour = 8: First working hour, 0 to 23.
--- Param to_hour = 18: First hour after work, 0 to 24; less than from_hour: work goes over midnight.
--- Param workdays = 1,2,3,4,5: Working days, 1 is Monday.
+-- Param from_hour = 8 in 0..23: First working hour, 0 to 23.
+-- Param to_hour = 18 in 0..24: First hour after work, 0 to 24; less than from_hour: work goes over midnight.
+-- Param workdays = 1,2,3,4,5 in 1..7: Working days, 1 is Monday.
 -- Note: A share near 1 is a machine or a night shift; a small one is a person at an odd hour.
 -- Note: last_local is the newest such request on the clock of the time zone.
 -- Example: gateledger audit off-hours --since 30d --timezone Europe/Berlin
@@ -28,7 +28,7 @@ SELECT
     off_hours_requests / requests AS share,
     countIf(NOT working AND decision = 'allow') AS allowed,
     countIf(NOT working AND decision = 'deny') AS denied,
-    uniqExactIf(url_path, NOT working) AS resources,
+    uniqExactIf(xxh3(url_path), NOT working) AS resources,
     minIf(time, NOT working) AS first_seen,
     maxIf(time, NOT working) AS last_seen,
     formatDateTime(toTimeZone(last_seen, {timezone:String}), '%a %Y-%m-%d %H:%i') AS last_local

@@ -15,8 +15,8 @@ SELECT
     countIf(decision = 'deny') AS denied,
     countIf(decision = 'error') AS errors,
     countIf(decision IN ('fail_open', 'not_evaluated')) AS undecided,
-    uniqExact(envoy_node) AS envoy_nodes,
-    policy_version GLOBAL IN (SELECT policy_version FROM audit.policies) AS text_stored
+    uniqExact(xxh3(envoy_node)) AS envoy_nodes,
+    toBool(policy_version GLOBAL IN (SELECT policy_version FROM audit.policies)) AS text_stored
 FROM audit.access_log
 WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
   AND time >= {since:DateTime64(9, 'UTC')}

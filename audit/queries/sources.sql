@@ -8,11 +8,37 @@
 -- Param service = "": Only this service; empty: any.
 -- Note: subject_addresses counts all addresses of the subject in the window.
 -- Example: gateledger audit sources --subject alice --since 30d
+WITH
+    if(log.client_address = toIPv6('::'), '', replaceRegexpOne(
+        toString(log.client_address), '^::ffff:([0-9]+[.][0-9.]+)$', '\\1')) AS shown,
+    -- The subjects that come out, with their addresses: the first ones, until there are enough rows.
+    (
+        SELECT (groupArray(subject), groupArray(addresses))
+        FROM
+        (
+            SELECT
+                subject,
+                addresses,
+                sum(addresses) OVER (ORDER BY addresses DESC, subject ROWS UNBOUNDED PRECEDING) AS rows_until
+            FROM
+            (
+                SELECT subject, uniqExact(client_address) AS addresses
+                FROM audit.access_log
+                WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+                  AND time >= {since:DateTime64(9, 'UTC')}
+                  AND time < {until:DateTime64(9, 'UTC')}
+                  AND is_end
+                  AND ({subject:String} = '' OR subject = {subject:String})
+                  AND ({service:String} = '' OR service = {service:String})
+                GROUP BY subject
+            )
+        )
+        WHERE rows_until - addresses < {limit:UInt64}
+    ) AS most
 SELECT
     subject,
-    if(log.client_address = toIPv6('::'), '', replaceRegexpOne(
-        toString(log.client_address), '^::ffff:([0-9]+[.][0-9.]+)$', '\\1')) AS client_address,
-    count() OVER (PARTITION BY subject) AS subject_addresses,
+    shown AS client_address,
+    transform(subject, most.1, most.2, toUInt64(0)) AS subject_addresses,
     count() AS requests,
     countIf(decision = 'allow') AS allowed,
     countIf(decision = 'deny') AS denied,
@@ -25,7 +51,7 @@ WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end
-  AND ({subject:String} = '' OR subject = {subject:String})
+  AND subject GLOBAL IN (SELECT arrayJoin(most.1))
   AND ({service:String} = '' OR service = {service:String})
 GROUP BY subject, log.client_address
 ORDER BY subject_addresses DESC, subject, requests DESC, client_address

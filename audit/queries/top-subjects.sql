@@ -14,8 +14,10 @@ SELECT
     countIf(decision = 'deny') AS denied,
     countIf(decision = 'error') AS errors,
     countIf(decision IN ('fail_open', 'not_evaluated')) AS undecided,
-    uniqExact(service) AS services,
-    uniqExact(service, url_path) AS resources,
+    -- Counted by a hash of 64 bits, which takes half the time and memory of the texts: two of ten million resources
+    -- fall together, and are counted as one, once in some hundred thousand such counts.
+    uniqExact(xxh3(service)) AS services,
+    uniqExact(xxh3(service, log.url_path)) AS resources,
     sum(log.request_bytes) AS request_bytes,
     sum(log.response_bytes) AS response_bytes,
     min(time) AS first_seen,

@@ -8,7 +8,7 @@
 --     Art. 33 (what a breach touched)
 -- Param resource: Path as the policy saw it, e.g. /orders/1; a * at the end stands for any rest.
 -- Param service = "": Only this service; empty: any.
--- Param decision = "": Only allow, deny, error, fail_open or not_evaluated; empty: any.
+-- Param decision = "" in allow,deny,error,fail_open,not_evaluated: Only allow, deny, error, fail_open or not_evaluated; empty: any.
 -- Example: gateledger audit who-accessed --resource '/orders/*' --since 7d
 SELECT
     time,
@@ -30,11 +30,9 @@ WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end
-  AND if(
-      endsWith({resource:String}, '*'),
-      startsWith(url_path, substring({resource:String}, 1, length({resource:String}) - 1)),
-      url_path = {resource:String}
-  )
+  AND startsWith(url_path, if(
+      endsWith({resource:String}, '*'), left({resource:String}, length({resource:String}) - 1), {resource:String}))
+  AND (endsWith({resource:String}, '*') OR url_path = {resource:String})
   AND ({service:String} = '' OR service = {service:String})
   AND ({decision:String} = '' OR toString(decision) = {decision:String})
 ORDER BY time DESC, decision_id, request_id

@@ -21,7 +21,7 @@ from access.subject import ANONYMOUS_NAME, ROLE_PREFIX
 from extauthz.analysis.alphabet import Alphabet
 from extauthz.analysis.atom import Equal, Match
 from extauthz.asked import METHOD
-from extauthz.identity import MAX_SUBJECT_BYTES, subject_problem
+from extauthz.identity_name import MAX_SUBJECT_BYTES, subject_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

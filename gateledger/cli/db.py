@@ -66,26 +66,33 @@ def status(settings: Settings, format_: str) -> None:
     multiple=True,
     help="Only of this table; may be given again. Default: all of them.",
 )
-@click.option("--ttl", is_flag=True, help="Also have ClickHouse itself drop what gets older, from now on.")
+@click.option(
+    "--ttl/--no-ttl",
+    default=None,
+    help="Also make it a standing order: the ledger's writer drops what gets older, each partition booked. "
+    "--no-ttl takes the order back.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @format_option
 @common
 def retain(
-    settings: Settings, *, days: int, tables: tuple[str, ...], ttl: bool, dry_run: bool, format_: str
+    settings: Settings, *, days: int, tables: tuple[str, ...], ttl: bool | None, dry_run: bool, format_: str
 ) -> None:
     """Remove records that are older than so many days: whole partitions (days; months of counters), each booked.
 
-    audit.removals says what was removed, when, and by whom; `gateledger audit gaps` knows it from there. What
-    ClickHouse drops by --ttl is not booked one by one, the order is. Policies, batches and the bookings stay.
+    audit.removals says what was removed, when, and by whom; `gateledger audit gaps` knows it from there. Policies,
+    batches and the bookings stay.
     """
     wanted, run_by = tables or tuple(retention.TABLES), f"{getpass.getuser()}@{socket.gethostname()}"
     with _writer(settings) as client:
         schema.migrate(client)
         found = retention.due(client, wanted, days, datetime.now(UTC))
-        for each in () if dry_run else found:
-            retention.remove(client, each, days, run_by)
-        for table in wanted if ttl and not dry_run else ():
-            retention.order(client, table, days, run_by)
+        if not dry_run:
+            retention.settle(client, run_by)
+            for each in found:
+                retention.remove(client, each, days, run_by)
+            for table in wanted if ttl is not None else ():
+                retention.order(client, table, days if ttl else 0, run_by)
     rows = [(each.table, each.partition, each.rows, each.first, each.last) for each in found]
     emit(("table", "partition", "rows", "first", "last"), rows, format_)
     count = sum(each.rows for each in found)

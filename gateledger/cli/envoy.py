@@ -9,6 +9,9 @@ import click
 
 from gateledger.bootstrap import BootstrapError
 from gateledger.cli.options import Unusable, common
+from gateledger.services.notes import notes
+from gateledger.services.reading import ServicesError
+from gateledger.services.reading import load as load_services
 from gateledger.stack.programs import envoy_binary
 from gateledger.validation import refusal
 
@@ -19,6 +22,59 @@ if TYPE_CHECKING:
 @click.group("envoy")
 def envoy() -> None:
     """Envoy bootstraps."""
+
+
+@envoy.command("render")
+@click.option(
+    *("-f", "--services", "services_file"),
+    type=click.Path(path_type=Path),
+    default=Path("services.yaml"),
+    show_default=True,
+    help="Description of your services; docs/services.md.",
+)
+@click.option(
+    *("-o", "--output"),
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Where the bootstrap goes, JSON.",
+)
+@click.option(
+    "--admin-socket",
+    type=click.Path(path_type=Path),
+    help="Where Envoy puts its admin socket.  [HOME/run/envoy-admin.sock]",
+)
+@common
+def render(settings: Settings, *, services_file: Path, output: Path, admin_socket: Path | None) -> None:
+    """Make a bootstrap for your own services out of services.yaml.
+
+    Beside FILE.json stand FILE.extauthz.yaml, the identity settings that extauthz needs to go with it, and
+    FILE.secrets/, by which Envoy finds certificates and reads them again. The real Envoy checks the result;
+    what it refuses is not left in FILE.
+
+    \b
+    A services.yaml that is enough (certificates, other credentials, limits: docs/services.md):
+      upstreams:
+        - {name: shop, addresses: ["10.0.0.5:8080"]}
+      services:
+        - {name: orders, upstream: shop, paths: [/orders]}
+      identity:
+        issuers:
+          - {name: corp, issuer: "https://id.example.com", audiences: [shop], jwks_file: jwks.json}
+    """
+    from gateledger.render.command import rendered  # noqa: PLC0415 - half a second of types
+
+    try:
+        services = load_services(services_file)
+        socket = (admin_socket or settings.home / "run" / "envoy-admin.sock").absolute()
+        beside = rendered(settings, services, socket, output.absolute(), str(services_file))
+    except (BootstrapError, ServicesError) as error:
+        raise Unusable(str(error)) from error
+    except OSError as error:
+        raise Unusable(f"{error.filename or output}: cannot be written: {error.strerror}") from error
+    for note in notes(services):
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"{output}: Envoy accepts it")
+    click.echo(f"{beside.extauthz}: what extauthz has to know to go with it", err=True)
 
 
 @envoy.command("validate")

@@ -15,7 +15,7 @@ from extauthz.analysis.people import implied_roles, names_of, stranger
 from extauthz.analysis.unanswerable import Unanswerable
 from extauthz.analysis.what_can import what_can
 from extauthz.analysis.who_can import Kind, who_can
-from extauthz.identity import subject_problem
+from extauthz.identity_name import subject_problem
 from gateledger.cli.options import Unusable, common, format_option
 from gateledger.cli.output import emit
 from gateledger.cli.policy_files import loaded, policy_files

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any
 import click
 import httpx
 
-from gateledger.cli.options import Unusable, common
+from gateledger.cli.options import Unusable, common, format_option
+from gateledger.cli.output import emit
 from gateledger.settings import spools_of
 from gateledger.stack.home import HomeError, read_ready
 from gateledger.stack.programs import ledger_status
 from spool import usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateledger.settings import Settings
 
 
 @click.command("status")
-@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option
 @common
 def status(settings: Settings, *, format_: str) -> None:
     """What runs, since when, the policy version, rows stored and records waiting.
@@ -38,6 +41,8 @@ def status(settings: Settings, *, format_: str) -> None:
     found = collect(settings, ready)
     if format_ == "json":
         click.echo(json.dumps(found, indent=2))
+    elif format_ == "csv":
+        emit(("name", "value"), list(named_values(found)), format_)
     else:
         _show(found)
     if not all(process["running"] for process in found["processes"]) or not all(found["ready"].values()):
@@ -73,6 +78,22 @@ def collect(settings: Settings, ready: dict[str, Any]) -> dict[str, Any]:
         },
         "last_error": written.get("last_error"),
     }
+
+
+def named_values(found: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Every value of the object with the way to it, as in `processes.envoy.running`; a list as its elements' names, or 0, 1, …"""
+    if isinstance(found, dict):
+        inner = [(str(key), value) for key, value in found.items()]
+    elif isinstance(found, list):
+        named = [one.get("name") if isinstance(one, dict) else None for one in found]
+        inner = [
+            (own or str(number), one) for number, (own, one) in enumerate(zip(named, found, strict=True))
+        ]
+    else:
+        yield name, found
+        return
+    for key, value in inner:
+        yield from named_values(value, f"{name}.{key}" if name else key)
 
 
 def _process(name: str, pid: int | list[int] | None, ready: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ from service.probes import AddressError, bind
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
 
+    from gateledger.services.model import Services
     from gateledger.settings import Settings
 
 # Section and key of each setting that is a HOST:PORT which the stack listens on.
@@ -22,16 +25,36 @@ _LISTENERS = (
 )
 
 
-def settle(settings: Settings, *, demo: bool) -> Settings:
+@contextlib.contextmanager
+def reserved(services: Services) -> Iterator[Services]:
+    """The services with every listener's port 0 replaced by a free one, held while the block runs.
+
+    Raises service.probes.AddressError that names the listener whose address is taken.
+    """
+    with contextlib.ExitStack() as held:
+        listeners = []
+        for number, one in enumerate(services.listeners):
+            try:
+                listener = held.enter_context(bind(one.address))
+            except AddressError as error:
+                raise AddressError(
+                    f"listeners[{number}].address: {error}, or port 0 for any free one"
+                ) from error
+            address = f"{one.address.rpartition(':')[0]}:{listener.getsockname()[1]}"
+            listeners.append(one.model_copy(update={"address": address}))
+        yield services.model_copy(update={"listeners": tuple(listeners)})
+
+
+def settle(settings: Settings, *, demo: bool, gate: bool = True) -> Settings:
     """The settings with every port 0 replaced by a free one, each address tried once.
 
-    Raises service.probes.AddressError that names the setting of an address that is taken.
+    `gate`: whether envoy.listen is where the gate listens. Raises service.probes.AddressError that names the setting of an address that is taken.
     """
     embedded = settings.embedded
     wanted = [
         (section, key)
         for section, key in _LISTENERS
-        if (section != "chserver" or embedded) and (section != "demo" or demo)
+        if {"chserver": embedded, "demo": demo, "envoy": gate}.get(section, True)
     ]
     listeners = []
     try:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateledger import bootstrap
-from gateledger.demo.issuer import AUDIENCE, ISSUER, DemoIssuer
+from gateledger.demo.issuer import DemoIssuer
 from gateledger.files import write_private
-from gateledger.gate_lint import problems
 from gateledger.settings import dump, spools_of
 from gateledger.stack.gate import Gate
+from gateledger.stack.gate_file import write_bootstrap
 from gateledger.stack.process import StartError, Supervised
-from gateledger.stack.programs import envoy_binary, ledger_status, phases, refused_policy
-from gateledger.validation import refusal
-from spool import usage
+from gateledger.stack.programs import ledger_status, phases, refused_policy
+from spool import sealed_segments, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateledger.services.model import Services
     from gateledger.settings import Settings
     from gateledger.stack.home import Home
 
@@ -42,6 +40,7 @@ class Stack:
     home: Home
     report: Callable[[str], None]
     demo: bool
+    services: Services | None = None
     _running: dict[str, Supervised] = field(default_factory=dict)
     _complete: bool = False
     _hurry: bool = False
@@ -108,18 +107,16 @@ class Stack:
             await self._running[name].stop(hurry=self._hurry)
 
     async def _wait_stored(self) -> None:
+        """Wait for the writer, which takes what is sealed. What a killed process left open, its next start seals."""
         deadline = time.monotonic() + STORE_SECONDS
-        while waiting := self._waiting():
+        spools = spools_of(self.settings).values()
+        while any(sealed_segments(spool) for spool in spools):
             can_store = self._running["ledger"].pid and self._ledger_status().get("clickhouse") == "up"
             if self._hurry or not can_store or time.monotonic() > deadline:
-                self.report(
-                    f"{waiting} bytes of records wait in the spool; they are stored at the next start"
-                )
-                return
+                break
             await asyncio.sleep(0.05)
-
-    def _waiting(self) -> int:
-        return sum(usage(spool).bytes for spool in spools_of(self.settings).values())
+        if waiting := sum(usage(spool).bytes for spool in spools):
+            self.report(f"{waiting} bytes of records wait in the spool; they are stored at the next start")
 
     def _ledger_status(self) -> dict[str, object]:
         return ledger_status(self.settings.ledger.status)
@@ -140,19 +137,8 @@ class Stack:
         if self.demo:
             self._issuer().ensure()
         write_private(self.home.settings_file, dump(settings).encode())
-        template = settings.envoy.bootstrap
-        if template is None:
-            raise bootstrap.BootstrapError(
-                "nothing to guard: name a bootstrap of your own in the setting envoy.bootstrap "
-                "(README.md, Your own services), or try `gateledger up --demo`"
-            )
-        text = bootstrap.fill(bootstrap.read(template), self._place(), str(template))
-        write_private(self.home.bootstrap_file, bootstrap.as_json(text, str(template)).encode())
-        if why := refusal(envoy_binary(settings), self.home.bootstrap_file):
-            raise bootstrap.BootstrapError(f"{template}: Envoy refuses it: {why}")
-        filled = json.loads(self.home.bootstrap_file.read_text(encoding="utf-8"))
-        if open_ends := problems(filled, [issuer.name for issuer in settings.extauthz.issuers]):
-            raise bootstrap.BootstrapError("\n".join(f"{template}: {problem}" for problem in open_ends))
+        jwks = self._issuer().jwks_file if self.demo else None
+        write_bootstrap(settings, self.home, self.services, jwks)
         if settings.ledger.status and (status := self._ledger_status()):
             # What an earlier run saw of ClickHouse must not be taken for what this one sees.
             self.home.write_json(settings.ledger.status, {**status, "clickhouse": "down"})
@@ -160,25 +146,12 @@ class Stack:
     def _issuer(self) -> DemoIssuer:
         return DemoIssuer(self.home.root / "demo")
 
-    def _place(self) -> bootstrap.Place:
-        settings = self.settings
-        proxy_host, _, proxy_port = settings.envoy.listen.rpartition(":")
-        upstream_host, _, upstream_port = settings.demo.upstream.rpartition(":")
-        return bootstrap.Place(
-            node=settings.envoy.node,
-            admin_socket=str(self.home.admin_socket),
-            proxy_host=proxy_host.strip("[]"),
-            proxy_port=int(proxy_port),
-            flush_interval=f"{settings.envoy.flush_seconds:g}s",
-            issuer=ISSUER if self.demo else None,
-            audience=AUDIENCE if self.demo else None,
-            jwks_file=str(self._issuer().jwks_file) if self.demo else None,
-            upstream_type="STATIC" if self.demo else None,
-            upstream_host=upstream_host if self.demo else None,
-            upstream_port=int(upstream_port) if self.demo else None,
-            extauthz_endpoints=bootstrap.endpoints(settings.extauthz.listen),
-            alslog_endpoints=bootstrap.endpoints([settings.alslog.listen]),
-        )
+    @property
+    def listeners(self) -> list[str]:
+        """Where the gate listens, as URLs; the first is the proxy."""
+        if self.services is None:
+            return [f"http://{self.settings.envoy.listen}"]
+        return [f"{'https' if one.tls else 'http'}://{one.address}" for one in self.services.listeners]
 
     def _write_ready(self) -> None:
         if not self._complete:
@@ -188,7 +161,8 @@ class Stack:
         self.home.write_json(
             self.home.ready_file,
             {
-                "proxy": f"http://{settings.envoy.listen}",
+                "proxy": self.listeners[0],
+                "listeners": self.listeners,
                 "clickhouse": settings.clickhouse.url,
                 "extauthz": list(settings.extauthz.listen),
                 "alslog": settings.alslog.listen,

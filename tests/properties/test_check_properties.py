@@ -2,97 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
+from check_answers import ATTRIBUTES, answered, assert_sound
 from check_requests import JWT, allows, check_request, parsed, token
 from hypothesis import example, given
 from hypothesis import strategies as st
-from policy_texts import SAMPLE
 
 from access import ReasonCode, readings, split
 from extauthz import wire
 from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
-from extauthz.engine import Engine
-from extauthz.settings import Issuer
+from extauthz.identity_settings import IdentitySettings
 from protos.gen import ext_authz_pb2
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from extauthz.engine import Verdict
-
-ATTRIBUTES = ("subject", "service", "resource", "action")
-METADATA = frozenset(
-    [
-        "decision_id",
-        "effect",
-        "reason_code",
-        "reason",
-        "subject",
-        "roles",
-        "auth_method",
-        "auth_issuer",
-        "service",
-        "action",
-        "resource",
-        "rule",
-        "rule_line",
-        "policy_version",
-        "config_version",
-        "decide_us",
-    ]
-)
-
-
-class Watched:
-    """An engine that remembers whether it allowed anything."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.version = engine.version
-        self.asked: list[tuple[tuple[str, ...], bool]] = []
-
-    def enforce(self, *values: str, roles: Sequence[str] = ()) -> Verdict:
-        verdict = self._engine.enforce(*values, roles=roles)
-        self.asked.append((values, verdict.allowed))
-        return verdict
-
-
-SAMPLE_ENGINE = Engine.from_files(SAMPLE / "model.conf", SAMPLE / "policy.csv", ATTRIBUTES)
-
-
-def answered(message: bytes) -> tuple[bytes, Watched]:
-    watched: Any = Watched(SAMPLE_ENGINE)
-    issuers = (Issuer(name="demo", roles=("*",)), Issuer(name="corp", subject="corp:{sub}"))
-    checker = Checker(
-        issuers, Rules(ATTRIBUTES), lambda: Snapshot(watched), lambda *_: None, structlog.get_logger()
-    )
-    return checker.check(message), watched
-
-
-def assert_sound(answer: bytes, watched: Watched) -> None:
-    response = parsed(answer)
-    fields = dict(response.dynamic_metadata.items())
-    kind = response.WhichOneof("http_response")
-    allowed = bool(watched.asked) and all(allows_ for _, allows_ in watched.asked)
-
-    assert set(fields) == METADATA
-    assert all(isinstance(value, str) for value in fields.values())
-    assert allowed == (kind == "ok_response") == (response.status.code == 0)
-    assert fields["effect"] == ("allow" if allowed else "deny")
-    assert fields["reason_code"] in set(ReasonCode)
-    if kind == "ok_response":
-        sent = {option.header.key: option.header.value for option in response.ok_response.headers}
-        assert sent["x-subject"] == fields["subject"] != ""
-    else:
-        denied = response.denied_response if kind == "denied_response" else response.error_response
-        assert denied.status.code in {400, 401, 403, 503}
-        assert json.loads(denied.body)["decision_id"] == fields["decision_id"]
 
 
 @given(st.binary(max_size=300))
@@ -194,7 +119,9 @@ def test_a_client_cannot_speak_for_envoy(text: str) -> None:
 
 @pytest.mark.parametrize("code", list(ReasonCode))
 def test_no_reason_gives_an_empty_answer(code: ReasonCode) -> None:
-    checker = Checker((), Rules(ATTRIBUTES), lambda: Snapshot(None), lambda *_: None, structlog.get_logger())
+    checker = Checker(
+        IdentitySettings(), Rules(ATTRIBUTES), lambda: Snapshot(None), lambda *_: None, structlog.get_logger()
+    )
     if code is ReasonCode.RULE_ALLOW:
         return
 

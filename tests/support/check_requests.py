@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from extauthz.shallow import varint
 from protos.gen import ext_authz_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 JWT = "envoy.filters.http.jwt_authn"
+CLAIMS = ext_authz_pb2.AttributeContext.METADATA_CONTEXT_FIELD_NUMBER
 
 
 def check_request(
@@ -47,6 +49,24 @@ def token(sub: str = "alice", issuer: str = "demo", **claims: Any) -> dict[str, 
 def failure(message: str, code: int = 2, issuer: str = "demo") -> dict[str, Any]:
     """jwt_authn's metadata for a token that failed."""
     return {f"{issuer}.failed": {"code": code, "message": message}}
+
+
+def deep_request(depth: int) -> bytes:
+    """A CheckRequest whose token has claims so deep; put together by hand, since protobuf refuses to."""
+    request = ext_authz_pb2.CheckRequest.FromString(check_request(headers=[("x-request-id", b"r-1")]))
+    claims = b"\x09" + bytes(8)
+    for _ in range(depth):
+        entry = b"\x0a\x01x\x12" + varint(len(claims)) + claims
+        struct = b"\x0a" + varint(len(entry)) + entry
+        claims = b"\x2a" + varint(len(struct)) + struct
+    entry = b"\x0a\x01x\x12" + varint(len(claims)) + claims
+    struct = b"\x0a" + varint(len(entry)) + entry
+    namespace = b"\x0a" + varint(len(JWT)) + JWT.encode() + b"\x12" + varint(len(struct)) + struct
+    metadata_ = b"\x0a" + varint(len(namespace)) + namespace
+    request.attributes.ClearField("metadata_context")
+    tag = bytes((CLAIMS << 3 | 2,))
+    attributes = request.attributes.SerializeToString() + tag + varint(len(metadata_)) + metadata_
+    return b"\x0a" + varint(len(attributes)) + attributes
 
 
 NO_TOKEN = failure("Jwt is missing", 1)

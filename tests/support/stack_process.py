@@ -16,20 +16,24 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import clickhouse_connect
+from ports import free_port
 
 from gateledger.demo.issuer import DemoIssuer
 
 Found = TypeVar("Found")
 GATELEDGER = Path(sys.executable).with_name("gateledger")
 PATIENCE_SECONDS = 60.0
+LISTENERS = ("ENVOY__LISTEN", "CHSERVER__LISTEN", "EXTAUTHZ__METRICS", "ALSLOG__METRICS", "DEMO__UPSTREAM")
 
 
 def eventually(look: Callable[[], Found | None], what: str, seconds: float = PATIENCE_SECONDS) -> Found:
     """What `look` gives as soon as it is true; fails with `what` when it never is."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds:g} s: {what}"
+        # Whoever waits long looks less often: it takes processors from those that it waits for.
+        time.sleep(min(0.1, 0.01 + waited / 10))
     return found
 
 
@@ -54,15 +58,11 @@ class StackProcess:
     arguments: Sequence[str] = ("--demo",)
     process: subprocess.Popen[bytes] | None = None
     _said_before: int = 0
+    _reader: Any = None
 
     def environment(self) -> dict[str, str]:
         outside = {name: value for name, value in os.environ.items() if not name.startswith("GATELEDGER_")}
-        anywhere = {
-            "GATELEDGER_ENVOY__LISTEN": "127.0.0.1:0",
-            "GATELEDGER_CHSERVER__LISTEN": "127.0.0.1:0",
-            "GATELEDGER_EXTAUTHZ__METRICS": "127.0.0.1:0",
-            "GATELEDGER_ALSLOG__METRICS": "127.0.0.1:0",
-        }
+        anywhere = {f"GATELEDGER_{name}": f"127.0.0.1:{free_port()}" for name in LISTENERS}
         return {**outside, **anywhere, **self.settings}
 
     def __enter__(self) -> Self:
@@ -87,6 +87,9 @@ class StackProcess:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait; gives the exit code."""
+        if self._reader:
+            self._reader.close()
+            self._reader = None
         if self.process is None:
             return 0
         self.process.send_signal(number)
@@ -155,14 +158,12 @@ class StackProcess:
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Any]:
-        """clickhouse-connect's client as the user auditor."""
-        client = clickhouse_connect.get_client(
-            dsn=self.ready["clickhouse"], username="auditor", autogenerate_session_id=False
-        )
-        try:
-            yield client
-        finally:
-            client.close()
+        """clickhouse-connect's client as the user auditor. Made once: it asks a good deal before it serves."""
+        if self._reader is None:
+            self._reader = clickhouse_connect.get_client(
+                dsn=self.ready["clickhouse"], username="auditor", autogenerate_session_id=False
+            )
+        yield self._reader
 
     def rows(self, where: str = "1", **parameters: object) -> list[dict[str, Any]]:
         with self.reader() as client:
@@ -176,3 +177,8 @@ class StackProcess:
         )
         assert len(rows) == 1, rows
         return rows[0]
+
+    def rows_of(self, user_agent: str) -> list[dict[str, Any]]:
+        """The rows of requests whose user agent begins so, as soon as there is one."""
+        where = "startsWith(user_agent_original, {user_agent:String})"
+        return eventually(lambda: self.rows(where, user_agent=user_agent), f"a row of {user_agent}")

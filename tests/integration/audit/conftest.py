@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from chserver_process import ChServerProcess
 
 from audit import catalogue, run
 from audit.value import Value
 from ledger.migrate import migrate
-from tests.support.chserver_process import ChServerProcess
 
 # A Friday, 12:00 UTC. Every test asks about the day before it.
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -22,6 +22,11 @@ def at(text: str) -> datetime:
     """A moment of that November: "20 09:30" or "20 09:30:01.5"."""
     form = "%Y-%m-%d %H:%M:%S.%f" if "." in text else "%Y-%m-%d %H:%M"
     return datetime.strptime(f"2026-11-{text}", form).replace(tzinfo=UTC)
+
+
+def some(rows: Sequence[dict[str, Any]], *columns: str) -> list[tuple[Any, ...]]:
+    """Of each row only these columns."""
+    return [tuple(row[column] for column in columns) for row in rows]
 
 
 class Ledger:

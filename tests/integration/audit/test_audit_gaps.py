@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 from audit import gaps
 from audit.gaps import Found
 from audit.run import Window
+from audit.slices import slices
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TABLES = ("access_log", "decision_log", "envoy_counters", "removals", "unparsed")
@@ -156,6 +158,38 @@ def test_a_decision_from_long_before_the_window_is_found(ledger: Ledger) -> None
     ledger.record(-30 * 3600, "a", duration=30 * 3600)
 
     assert ledger.told() == []
+
+
+def test_a_record_that_comes_long_after_the_window_is_found(ledger: Ledger) -> None:
+    hours = 3 * 3600
+    ledger.decision(0, "a", "deny")
+    ledger.record(0, "a", duration=hours)
+    ledger.decision(1, "b", "deny", request_id="r-b")
+    ledger.record(1, "", duration=hours, request_id="r-b")
+    ledger.decision(2, "c", "deny")
+    ledger.record(2, "c", duration=hours, entry_type="DownstreamStart")
+
+    assert [("decision_without_record", 1, "c")] == [
+        (gap.finding, gap.missing, gap.decision_id) for gap in ledger.gaps().gaps
+    ]
+
+
+@pytest.mark.parametrize("most", [pytest.param(1, id="hour by hour"), pytest.param(10**6, id="at once")])
+def test_what_is_compared_in_slices_is_compared_whole(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(gaps, "slices", partial(slices, most=most))
+    for seconds in range(-3500, 3600, 500):
+        ledger.decision(seconds, f"d{seconds}", "deny")
+        # Each ends in the hour after its own, but for those that are missing on either side.
+        ledger.record(seconds, f"{'x' if seconds % 1500 == 0 else 'd'}{seconds}", duration=3700)
+
+    found = ledger.gaps().gaps
+
+    assert {"decision_without_record": 5, "record_without_decision": 2} == dict(
+        Counter(gap.finding for gap in found)
+    )
+    assert sorted(found, key=lambda gap: gap.minute) == list(found)
 
 
 def test_requests_that_only_the_counters_saw_are_a_gap(ledger: Ledger) -> None:

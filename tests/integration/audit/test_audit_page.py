@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from chserver_process import ROOT
 
 from audit import catalogue
 from audit.run import ask, ask_sql
 from tests.integration.audit.conftest import DAY, NOON, Ledger
-from tests.support.chserver_process import ROOT
 
 QUERIES = catalogue.load()
 PAGE = (ROOT / "docs/audit.md").read_text(encoding="utf-8")

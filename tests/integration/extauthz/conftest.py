@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+def transport() -> str:
+    """What carries the Checks of tests that are not about it."""
+    return "fast"
+
+
+@pytest.fixture
+def make_service(tmp_path: Path, transport: str) -> Iterator[Callable[..., Service]]:
     """Makes services (not started); all of them are gone afterwards."""
     made: list[Service] = []
 
@@ -23,7 +29,7 @@ def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         home.mkdir(mode=0o700)
         (home / "model.conf").write_bytes((SAMPLE / "model.conf").read_bytes())
         (home / "policy.csv").write_bytes((SAMPLE / "policy.csv").read_bytes())
-        made.append(Service(home, settings))
+        made.append(Service(home, {"transport": transport, **settings}))
         return made[-1]
 
     yield make

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NAME = "envoy.service.auth.v3.Authorization"
 ALLOW = "p, alice, orders, /orders/:id, GET, allow\n"
+both_transports = pytest.mark.parametrize("transport", ["grpcio", "fast"])
+of_grpcio = pytest.mark.parametrize("transport", ["grpcio"])
 DENY = "p, alice, orders, /orders/:id, GET, deny\n"
 
 
@@ -50,6 +52,7 @@ def policies_in_journal(service: Service) -> list[dict[str, Any]]:
     return [json.loads(record.origin) for segment in segments for record in segment.records()]
 
 
+@both_transports
 def test_it_allows_denies_and_asks_for_credentials(service: Service) -> None:
     allowed = parsed(service.check(check_request()))
 
@@ -61,9 +64,8 @@ def test_it_allows_denies_and_asks_for_credentials(service: Service) -> None:
     assert reason(service, b"\xff") == "bad_request"
 
 
-def test_health_reflection_metrics_and_probes_are_there(service: Service) -> None:
-    service.check(check_request())
-    version = metadata(service.check(check_request()))["policy_version"]
+@of_grpcio
+def test_grpcio_describes_itself(service: Service) -> None:
     with service.channel() as channel:
         call = channel.stream_stream(
             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -75,10 +77,17 @@ def test_health_reflection_metrics_and_probes_are_there(service: Service) -> Non
             reflection_pb2.ServerReflectionRequest(file_containing_symbol=NAME),
         ]
         listed, described = call(iter(ask), timeout=10)
-    code, text = service.get("/readyz")
 
     assert NAME in {found.name for found in listed.list_services_response.service}
     assert described.HasField("file_descriptor_response")
+
+
+@both_transports
+def test_health_metrics_and_probes_are_there(service: Service) -> None:
+    service.check(check_request())
+    version = metadata(service.check(check_request()))["policy_version"]
+    code, text = service.get("/readyz")
+
     assert (health(service), health(service, "")) == ("SERVING", "SERVING")
     assert service.metric('gateledger_checks_total{effect="allow",reason_code="rule_allow"}') == 2
     assert service.metric("gateledger_check_duration_seconds_count") == 2
@@ -88,6 +97,7 @@ def test_health_reflection_metrics_and_probes_are_there(service: Service) -> Non
     assert service.get("/healthz")[0] == 200
 
 
+@both_transports
 def test_its_sockets_and_directories_are_its_own(service: Service) -> None:
     assert stat.S_IMODE(service.socket.stat().st_mode) == 0o600
     assert stat.S_IMODE(service.socket.parent.stat().st_mode) == 0o700
@@ -111,6 +121,7 @@ def test_a_new_policy_decides_and_a_bad_one_does_not(service: Service) -> None:
     assert json.loads(service.get("/readyz")[1])["refused"] is None
 
 
+@both_transports
 def test_answers_never_flip_while_policies_come_and_go(service: Service) -> None:
     """Alice is allowed by each of the policies, bob by none: whatever is being loaded."""
     policies = [ALLOW + f"p, carol, orders, /{number}, GET, allow\n" for number in range(5)]
@@ -202,6 +213,7 @@ def test_without_a_journal_no_policy_decides(make_service: Callable[..., Service
     wait_for("the journal", lambda: allows(second.check(check_request())))
 
 
+@both_transports
 def test_a_check_past_its_deadline_is_not_worked_on(make_service: Callable[..., Service]) -> None:
     service = make_service(max_concurrent=1).start()
     with service.channel() as channel:
@@ -211,6 +223,7 @@ def test_a_check_past_its_deadline_is_not_worked_on(make_service: Callable[..., 
     assert reasons <= {"rule_allow", "overloaded"}
 
 
+@both_transports
 def test_it_listens_on_several_addresses(make_service: Callable[..., Service], tmp_path: Path) -> None:
     listen = [f"unix:{tmp_path}/a.sock", "127.0.0.1:0"]
     service = make_service(listen=listen).start()
@@ -222,6 +235,7 @@ def test_it_listens_on_several_addresses(make_service: Callable[..., Service], t
             assert allows(channel.unary_unary(CHECK)(check_request(), timeout=10))
 
 
+@both_transports
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_ends_well(service: Service, number: int) -> None:
     with service.channel() as channel:
@@ -237,6 +251,7 @@ def test_a_signal_drains_and_ends_well(service: Service, number: int) -> None:
     assert not [entry for entry in service.log if entry["level"] in {"error", "critical"}]
 
 
+@both_transports
 def test_a_kill_leaves_nothing_that_stops_the_next_one(service: Service) -> None:
     service.stop(signal.SIGKILL)
 
@@ -247,6 +262,7 @@ def test_a_kill_leaves_nothing_that_stops_the_next_one(service: Service) -> None
     assert allows(service.check(check_request()))
 
 
+@both_transports
 def test_an_address_that_is_taken_is_exit_code_2(
     service: Service, make_service: Callable[..., Service]
 ) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 import pytest
-from chserver_process import ChServerProcess, free_port
+from chserver_process import ChServerProcess
 from click.testing import CliRunner, Result
+from ports import free_port
 
 from gateledger.cli.db import db
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chserver_process import ChServerProcess, free_port
+from chserver_process import ChServerProcess
 from clickhouse_connect.driver.client import Client
 from ledger_entries import paths, select
 from ledger_process import LedgerProcess, fill, origin, wait_until
+from ports import free_port
 
 from ledger.migrate import migrate
 

@@ -132,3 +132,23 @@ def test_a_path_has_a_second_reading_where_a_decoding_upstream_sees_another_one(
     path: str, expected: tuple[str, ...]
 ) -> None:
     assert expected == readings(path)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        pytest.param("/a;x=1/b", ("/a;x=1/b", "/a/b"), id="a parameter"),
+        pytest.param("/a/b;", ("/a/b;", "/a/b"), id="an empty one"),
+        pytest.param("/a;x/b%3Ac", ("/a;x/b%3Ac", "/a;x/b:c", "/a/b%3Ac", "/a/b:c"), id="all four readings"),
+    ],
+)
+def test_where_parameters_are_let_in_the_policy_is_asked_without_them_too(
+    raw: str, expected: tuple[str, ...]
+) -> None:
+    assert expected == readings(normalise(raw, parameters=True))
+
+
+@pytest.mark.parametrize("raw", ["/a/..;/b", "/a/.;x/b", "/;x/b", "/a/;", "/a/%2e%2e;/b", "/a/b%3bx"])
+def test_parameters_hide_no_segment(raw: str) -> None:
+    with pytest.raises(BadPath):
+        normalise(raw, parameters=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -200,3 +201,51 @@ def test_a_long_error_is_cut():
     told = _explained(DatabaseError("DB::Exception: " + "x " * 5000, code=1), "u")
 
     assert len(str(told)) < MESSAGE_LENGTH + 100
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "why"),
+    [
+        pytest.param(
+            "activity",
+            {"decision": "permit"},
+            "--decision: 'permit' is none of what it may be: allow, deny",
+            id="a word",
+        ),
+        pytest.param(
+            "off-hours",
+            {"from_hour": "24"},
+            "--from-hour: '24' is none of what it may be: 0..23",
+            id="too much",
+        ),
+        pytest.param(
+            "off-hours",
+            {"workdays": "1, 0"},
+            "--workdays: '0' is none of what it may be: 1..7",
+            id="in a list",
+        ),
+        pytest.param(
+            "off-hours", {"to_hour": "x"}, "--to-hour: 'x' is no whole number", id="no number at all"
+        ),
+    ],
+)
+def test_a_value_that_no_row_can_have_is_refused(name: str, given: dict[str, str], why: str):
+    with pytest.raises(ParameterError, match=re.escape(why)):
+        values_from(
+            catalogue.load()[name],
+            {"subject": "alice"} | given if name == "activity" else given,
+            {"timezone": "UTC"},
+            NOW,
+        )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"from_hour": "0", "to_hour": "24"}, id="the ends"),
+        pytest.param({"workdays": "7,1"}, id="a list"),
+        pytest.param({"workdays": ""}, id="nothing"),
+    ],
+)
+def test_a_value_that_a_row_can_have_is_taken(given: dict[str, str]):
+    assert given.keys() <= values_from(catalogue.load()["off-hours"], given, {"timezone": "UTC"}, NOW).keys()

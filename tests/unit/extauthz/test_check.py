@@ -12,7 +12,7 @@ from extauthz import check as check_module
 from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
 from extauthz.engine import EnforceError, Engine
-from extauthz.settings import Issuer
+from extauthz.identity_settings import IdentitySettings, Issuer
 from ledger.framing import framing
 from protos.gen import ext_authz_pb2
 
@@ -26,7 +26,11 @@ def checker(snapshot: Callable[[], Snapshot], seen: list[ReasonCode] | None = No
     counted: list[ReasonCode] = [] if seen is None else seen
     log = structlog.get_logger()
     return Checker(
-        (Issuer(name="demo", roles=("*",)),), RULES, snapshot, lambda code, _: counted.append(code), log
+        IdentitySettings(issuers=(Issuer(name="demo", roles=("*",)),)),
+        RULES,
+        snapshot,
+        lambda code, _: counted.append(code),
+        log,
     )
 
 

@@ -224,3 +224,45 @@ def test_a_path_that_upstreams_read_in_two_ways_needs_both_allowed(tmp_path: Pat
 )
 def test_a_host_is_compared_without_case_port_and_final_dot(host: str, expected: str) -> None:
     assert expected == host_name(host)
+
+
+@pytest.mark.parametrize(
+    ("connection", "expected"),
+    [
+        pytest.param(("Upgrade",), "rule_allow", id="a tunnel"),
+        pytest.param(("keep-alive, Upgrade",), "rule_allow", id="a tunnel, as browsers ask for it"),
+        pytest.param(("upgrade, x-subject",), "bad_request", id="a header of the gate's is named"),
+        pytest.param(("upgrade", "x-roles"), "bad_request", id="on a line of its own"),
+        pytest.param(("upgrade-x",), "bad_request", id="another word"),
+    ],
+)
+def test_a_tunnel_names_no_header_that_a_proxy_behind_the_gate_would_take_off(
+    connection: tuple[str, ...], expected: str, engine: Engine
+) -> None:
+    assert reason(replace(ASKED, connection=connection), person(), engine)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param("/orders/1;v=2", "rule_allow", id="both readings are allowed"),
+        pytest.param("/orders/1;v=2/payment", "no_matching_rule", id="neither is"),
+        pytest.param("/orders/..;/admin", "bad_path", id="hidden dots"),
+    ],
+)
+def test_with_path_parameters_both_readings_must_be_allowed(
+    target: str, expected: str, engine: Engine
+) -> None:
+    rules = replace(RULES, path_parameters=True)
+    decision = decide(replace(ASKED, target=target), person(), Snapshot(engine), rules, "id")
+
+    assert decision.reason_code == expected
+
+
+def test_a_rule_that_denies_the_path_without_its_parameters_denies_it_with_them(engine: Engine) -> None:
+    rules = replace(RULES, path_parameters=True)
+    asked = replace(ASKED, target="/orders/1/payment;x=1")
+    decision = decide(asked, person("bob", "role:support"), Snapshot(engine), rules, "id")
+
+    assert decision.reason_code == "rule_deny"
+    assert decision.reason.endswith("the path read as /orders/1/payment")

@@ -137,8 +137,8 @@ async def test_a_journal_that_failed_is_opened_again_by_itself(tmp_path: Path) -
 
 async def test_who_stops_waiting_takes_nobody_along(tmp_path: Path) -> None:
     required = journal(tmp_path, audit_required=True)
-    first = asyncio.create_task(required.durable("edge", entry("a")))
-    second = asyncio.create_task(required.durable("edge", entry("b")))
+    first = asyncio.ensure_future(required.durable("edge", entry("a")))
+    second = asyncio.ensure_future(required.durable("edge", entry("b")))
     await asyncio.sleep(0)
     first.cancel()
 

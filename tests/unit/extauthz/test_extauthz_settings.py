@@ -110,6 +110,7 @@ def test_issuers_with_templates_of_their_own_live_side_by_side() -> None:
     "keys",
     [
         pytest.param({"issuers": [{"name": "a"}]}, id="an issuer"),
+        pytest.param({"path_parameters": True}, id="path parameters"),
         pytest.param({"issuers": [{"name": "a", "roles": ["*"]}]}, id="an issuer's roles"),
         pytest.param(
             {"request": ["subject", "resource", "service", "action"]}, id="the order of the request"

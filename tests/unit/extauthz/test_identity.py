@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from check_requests import NO_TOKEN, failure, token
 
 from access import ANONYMOUS, AuthMethod, Subject
-from extauthz.identity import Identity, identify
-from extauthz.settings import Issuer
+from extauthz.asked import Asked
+from extauthz.identity import Identities, Identity
+from extauthz.identity_settings import IdentitySettings, Issuer
 
 DEMO = Issuer(name="demo", roles=("*",))
 CORP = Issuer(name="corp", subject="corp:{sub}", roles_claim="realm.roles", roles=("staff", "admin"))
 MAIL = Issuer(name="mail", subject="{email}")
 BEARER = ("Bearer abc.def.ghi",)
+
+
+def identify(tokens: dict[str, Any], authorization: Sequence[str], issuers: Sequence[Issuer]) -> Identity:
+    # Templates that settings would refuse: what identity does must not hang on that.
+    settings = IdentitySettings.model_construct(issuers=tuple(issuers))
+    return Identities(settings).identify(Asked(tokens=tokens, authorization=tuple(authorization)))
 
 
 def alice(*roles: str, name: str = "alice", issuer: str = "demo") -> Subject:
@@ -160,6 +168,28 @@ def test_the_whole_name_counts_not_the_claim_alone(template: str, claims: dict[s
     identity = identify({"demo": claims}, BEARER, (issuer,))
 
     assert identity.refusal == "token of issuer demo: the subject is a name that the policy reserves"
+
+
+@pytest.mark.parametrize(
+    ("template", "claims", "found"),
+    [
+        pytest.param("{org}:{sub}", {"org": "a", "sub": "b:c"}, "a:b:c", id="the last claim may hold it"),
+        pytest.param("{org}:{sub}", {"org": "a:b", "sub": "c"}, "", id="the first may not"),
+        pytest.param("{org}::{sub}", {"org": "a:", "sub": "c"}, "", id="nor begin it"),
+        pytest.param(
+            "{org}::{sub}", {"org": "a", "sub": ":c"}, "a:::c", id="the last claim may go on with it"
+        ),
+        pytest.param(
+            "{iss}/{sub}", {"iss": "https://id", "sub": "c"}, "https://id/c", id="the issuer is fixed"
+        ),
+        pytest.param("{a}:{b}/{c}", {"a": "1", "b": "2/3", "c": "4"}, "", id="nor one in the middle"),
+    ],
+)
+def test_two_pairs_of_claims_are_never_one_subject(template: str, claims: dict[str, str], found: str) -> None:
+    identity = identify({"demo": claims}, BEARER, (Issuer(name="demo", subject=template),))
+
+    assert found == identity.subject.name
+    assert bool(found) is not ("which ends it in the subject" in identity.refusal)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from access import ReasonCode
 from extauthz import pace, reload
 from extauthz.check import Checker
 from extauthz.decide import Rules
+from extauthz.identity_settings import IdentitySettings, Issuer
 from extauthz.metrics import Metrics
 from extauthz.reload import PolicyStore
-from extauthz.settings import Issuer
 from extauthz.watched_files import WatchedFiles
 from spool import SpoolError
 
@@ -94,7 +94,7 @@ class Bench:
     @property
     def allowed(self) -> bool:
         checker = Checker(
-            (Issuer(name="demo"),),
+            IdentitySettings(issuers=(Issuer(name="demo"),)),
             Rules(ATTRIBUTES),
             self.store.snapshot,
             lambda *_: None,

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from extauthz.identity_settings import IdentitySettings, Issuer
 from gateledger.bootstrap import as_json
 from gateledger.compose import rendered
 from gateledger.gate_lint import problems
 
+DEMO = IdentitySettings(issuers=(Issuer(name="demo"),))
 SHIPPED: dict[str, Any] = json.loads(as_json(rendered(), "shipped"))
 
 
@@ -32,7 +34,7 @@ def disable_on_a_route(bootstrap: dict[str, Any]) -> None:
 
 
 def test_the_shipped_bootstrap_leaves_nothing_open() -> None:
-    assert problems(SHIPPED, ["demo"]) == []
+    assert problems(SHIPPED, DEMO) == []
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,39 @@ def test_the_shipped_bootstrap_leaves_nothing_open() -> None:
             "without deny_at_disable",
             id="switchable",
         ),
+        pytest.param(
+            lambda b: authz(b)["typed_config"].update(
+                deny_at_disable={"default_value": {"value": False}}, filter_enabled={}
+            ),
+            "without deny_at_disable",
+            id="switchable, denied perhaps",
+        ),
+        pytest.param(
+            lambda b: (
+                authz(b)["typed_config"].pop("deny_at_disable"),
+                authz(b)["typed_config"].update(filter_enabled_metadata={}),
+            ),
+            "filter_enabled_metadata without deny_at_disable",
+            id="switchable by metadata",
+        ),
         pytest.param(disable_on_a_route, "a route disables ext_authz", id="route"),
+        pytest.param(
+            lambda b: manager(b)["route_config"]["virtual_hosts"][0].update(
+                typed_per_filter_config={
+                    "envoy.filters.http.ext_authz": {
+                        "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+                        "disabled": True,
+                    }
+                }
+            ),
+            "a route disables ext_authz",
+            id="host, whatever the filter",
+        ),
+        pytest.param(
+            lambda b: manager(b)["access_log"][0].update(filter={"not_health_check_filter": {}}),
+            "has a filter",
+            id="half a log",
+        ),
         pytest.param(lambda b: manager(b).pop("access_log"), "no gRPC access log", id="no log"),
         pytest.param(lambda b: manager(b).pop("normalize_path"), "normalize_path must be true", id="paths"),
         pytest.param(lambda b: manager(b).update(stat_prefix="mine"), "must be 'gate'", id="stat prefix"),
@@ -67,11 +101,11 @@ def test_what_opens_the_gate_is_told(change: Callable[[dict[str, Any]], object],
     bootstrap = copy.deepcopy(SHIPPED)
     change(bootstrap)
 
-    assert any(words in problem for problem in problems(bootstrap, ["demo"])), problems(bootstrap, ["demo"])
+    assert any(words in problem for problem in problems(bootstrap, DEMO)), problems(bootstrap, DEMO)
 
 
 def test_issuers_and_providers_that_do_not_know_one_another_are_told() -> None:
-    found = problems(SHIPPED, ["corporate"])
+    found = problems(SHIPPED, IdentitySettings(issuers=(Issuer(name="corporate"),)))
 
     assert len(found) == 2
     assert "'demo', which the setting extauthz.issuers does not name" in found[0]

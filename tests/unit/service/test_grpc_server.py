@@ -12,7 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from protos.gen import als_pb2
-from service.grpc_server import SERVER_OPTIONS, add_health, bind, check_address, prepare_unix
+from service.addresses import check_address, prepare_unix
+from service.grpc_server import SERVER_OPTIONS, add_health, bind
 from service.probes import AddressError
 
 SERVICE = als_pb2.DESCRIPTOR.services_by_name["AccessLogService"].full_name

@@ -57,6 +57,29 @@ def test_a_future_resolves_only_after_fdatasync(open_spool: Open, monkeypatch: p
     future.result(WAIT)
 
 
+def test_a_record_is_the_kernels_before_anything_is_waited_for(
+    open_spool: Open, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, entered = threading.Event(), threading.Event()
+
+    def sync(_: object) -> None:
+        entered.set()
+        gate.wait(WAIT)
+
+    appender = open_spool()
+    monkeypatch.setattr(disk, "sync_file", sync)
+    monkeypatch.setattr(disk, "sync_directory", sync)
+    # The first of its segment: a kill from here on does not take it along.
+    future = appender.append(b"", b"payload")
+    assert entered.wait(WAIT)
+    (segment,) = directory.glob("*.open")
+    written = segment.read_bytes()
+    gate.set()
+    future.result(WAIT)
+
+    assert b"payload" in written
+
+
 def test_many_appends_share_one_fdatasync(open_spool: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, syncs = threading.Event(), []
 
