@@ -16,7 +16,7 @@ from ledger.framing import varint
 from ledger.target import TARGETS
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Sequence
 
     from clickhouse_connect.driver.client import Client
 
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 _NEWER: dict[str, str | int] = {"deduplicate_insert": "enable", "use_strict_insert_block_limits": 0}
 
 
-def insert(client: Client, load: Load, token: str) -> None:
+def insert(client: Client, load: Load, token: str, redact: Sequence[str] = ()) -> None:
     """Store the load; the same token stores it once. Raises clickhouse_connect's errors.
+
+    `redact`: names of parameters whose values are secrets, beside those that the view knows.
 
     After a transport error the outcome is unknown.
     """
-    _send(client, load, settings(load, token, client.server_settings))
+    _send(client, load, settings(load, token, client.server_settings, redact))
 
 
 def attempt(client: Client, load: Load) -> None:
@@ -58,11 +60,13 @@ def body(load: Load) -> list[bytes]:
     return [varint(load.size), *(part for batch in load.batches for part in batch.parts)]
 
 
-def settings(load: Load, token: str, known: Container[str] = ()) -> dict[str, str | int]:
+def settings(
+    load: Load, token: str, known: Container[str] = (), redact: Sequence[str] = ()
+) -> dict[str, str | int]:
     """The settings of the load's INSERT; without a token nothing will be stored. Pure."""
     target = TARGETS[load.kind]
     return {
-        "log_comment": _about(load, trial=not token),
+        "log_comment": _about(load, redact, trial=not token),
         "format_schema_source": "string",
         "format_schema": _schema(target.schema, target.message),
         "format_schema_message_name": target.message,
@@ -92,7 +96,7 @@ def settings(load: Load, token: str, known: Container[str] = ()) -> dict[str, st
     }
 
 
-def _about(load: Load, *, trial: bool) -> str:
+def _about(load: Load, redact: Sequence[str], *, trial: bool) -> str:
     """What the rows of each batch share, as the view reads it (0004_entries.sql)."""
     ends = itertools.accumulate(batch.rows for batch in load.batches)
     about: dict[str, object] = {
@@ -105,6 +109,8 @@ def _about(load: Load, *, trial: bool) -> str:
     }
     if any(batch.first for batch in load.batches):
         about["number"] = [batch.first for batch in load.batches]
+    if redact:
+        about["redact"] = "".join(f"|{re.escape(name)}" for name in redact)
     return json.dumps(about | {"trial": True} if trial else about, ensure_ascii=False)
 
 

@@ -81,6 +81,7 @@ class Writer:
         retry_max_seconds: float,
         hold_seconds: float = 0.0,
         limits: Limits | None = None,
+        redact: Sequence[str] = (),
     ) -> None:
         self._places = places
         self._connect = connect
@@ -90,6 +91,7 @@ class Writer:
         self._retry_max_seconds = retry_max_seconds
         self._hold_seconds = hold_seconds
         self._limits = limits or Limits()
+        self._redact = redact
         self._backoff = Backoff(retry_max_seconds)
         self._client: Client | None = None
         self._store: Store | None = None
@@ -245,7 +247,7 @@ class Writer:
             if applied:
                 self._log.info("schema migrated", applied=applied)
             self._met = True
-            self._store = Store(client, self._places.quarantine)
+            self._store = Store(client, self._places.quarantine, redact=self._redact)
             self._up(self._status.with_totals(self._store.totals()))
         return self._store
 
