@@ -43,7 +43,7 @@ class Limits:
     """
 
     rows: int = 250_000
-    bytes: int = 128 * 1024 * 1024
+    bytes: int = 96 * 1024 * 1024
     about_bytes: int = 24 * 1024
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _HEARTBEAT_SECONDS = 1.0
 # Jobs at once: one is read by ClickHouse while the other is checked and booked.
-_IN_FLIGHT = 2
+_IN_FLIGHT = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,6 @@ FROM
     -- Redaction; the rules stand in docs/design/ledger.md. Most rows pay for the look (guarded) alone. Of the others
     -- all texts that a client can choose are cut into pieces (at & of a query, / of a path, blanks), each piece judged.
     WITH
-        concat(received_path, '\n', upstream_path, '\n', said_resource, '\n', host, '\n', agent, '\n', said_reason) AS texts,
         JSONExtractString(getSetting('log_comment'), 'redact') AS more_names,
         -- A parameter with a name like these.
         concat(
@@ -197,9 +196,11 @@ FROM
             translate(host, '\x1E\x1F', '  '), '\x1F\x1E\x1F',
             translate(replaceRegexpAll(agent, secret_value, 'REDACTED'), ' \x1E\x1F', '\x1F  '), '\x1F\x1E\x1F',
             translate(replaceRegexpAll(said_reason, secret_value, 'REDACTED'), ' \x1E\x1F', '\x1F  '))) AS pieces,
-        -- From a name on, all of the piece: token=a;b.
-        arrayMap(piece -> replaceRegexpOne(piece, concat('(?is)^((?:.*?;)?', secret_name, '=).+$'), '\\1REDACTED'), pieces) AS named,
-        arrayMap((piece, now) -> if(piece = now, piece, substring(now, 1, length(now) - 8)), pieces, named) AS kept
+        -- Each piece, and the piece hidden from such a name on, to its end: token=a;b.
+        arrayMap(piece -> (piece, replaceRegexpOne(piece, concat('(?is)^((?:.*?;)?', secret_name, '=).+$'), '\\1REDACTED')), pieces)
+            AS named,
+        -- With what is left to judge of it.
+        arrayMap(pair -> (pair.2, if(pair.1 = pair.2, pair.1, substring(pair.2, 1, length(pair.2) - 8))), named) AS judged
     SELECT
         *,
         -- First the marks without which nothing matches, which costs next to nothing, then all of the rules at once.
@@ -216,15 +217,15 @@ FROM
         if(guarded,
             splitByString('\x1F\x1E\x1F', arrayStringConcat(arrayMap(
                 -- Decoded once and twice, so that a secret hides behind no escape and in no address within an address.
-                (now, left) -> multiIf(
+                pair -> multiIf(
                     NOT match(
-                        concat(left, '\n', decodeURLFormComponent(left), '\n', decodeURLFormComponent(decodeURLFormComponent(left))),
-                        concat('(?m)', secret)), now,
-                    position(now, '=') = 0 OR match(
-                        decodeURLFormComponent(decodeURLFormComponent(substring(now, 1, position(now, '=') - 1))),
+                        concat(pair.2, '\n', decodeURLFormComponent(pair.2), '\n', decodeURLFormComponent(decodeURLFormComponent(pair.2))),
+                        concat('(?m)', secret)), pair.1,
+                    position(pair.1, '=') = 0 OR match(
+                        decodeURLFormComponent(decodeURLFormComponent(substring(pair.1, 1, position(pair.1, '=') - 1))),
                         concat('(?m)', secret_value)), 'REDACTED',
-                    concat(substring(now, 1, position(now, '=')), 'REDACTED')),
-                named, kept), '\x1F')),
+                    concat(substring(pair.1, 1, position(pair.1, '=')), 'REDACTED')),
+                judged), '\x1F')),
             []) AS cleaned
     FROM
     (
@@ -284,6 +285,8 @@ FROM
         queryString(received_path) AS query,
         cutQueryStringAndFragment(toValidUTF8(`request.path`)) AS upstream_path,
         toValidUTF8(`request.user_agent`) AS agent,
+        -- All that a client can choose, for one look at it.
+        concat(received_path, '\n', upstream_path, '\n', said_resource, '\n', host, '\n', agent, '\n', said_reason) AS texts,
         `request.request_id` AS sent_request_id,
         `request.request_body_bytes` AS request_body,
         `response.response_code.value` AS status,

@@ -53,10 +53,11 @@ FROM
         concat(
             '(?i)(?:^|[&;?/,\\s"\'(\\[{])', secret_name, '(?:["\']\\s*[:=]\\s*["\'\\[{]?|\\]?=["\']?)[^\\s"\'&;,\\]}]|(?-i:',
             secret_value, ')') AS secret,
-        arrayMap(piece -> replaceRegexpOne(piece, concat('(?is)^((?:.*?;)?', secret_name, '=).+$'), '\\1REDACTED'),
-            splitByChar('/', said_resource)) AS named,
-        arrayMap((piece, now) -> if(piece = now, piece, substring(now, 1, length(now) - 8)), splitByChar('/', said_resource), named)
-            AS kept
+        -- Each piece, and the piece hidden from such a name on, to its end: token=a;b.
+        arrayMap(piece -> (piece, replaceRegexpOne(piece, concat('(?is)^((?:.*?;)?', secret_name, '=).+$'), '\\1REDACTED')), splitByChar('/', said_resource))
+            AS named,
+        -- With what is left to judge of it.
+        arrayMap(pair -> (pair.2, if(pair.1 = pair.2, pair.1, substring(pair.2, 1, length(pair.2) - 8))), named) AS judged
     SELECT
         *,
         -- First the marks without which nothing matches, which costs next to nothing, then all of the rules at once.
@@ -72,15 +73,15 @@ FROM
             0) AS guarded,
         if(guarded,
             arrayStringConcat(arrayMap(
-                (now, left) -> multiIf(
+                pair -> multiIf(
                     NOT match(
-                        concat(left, '\n', decodeURLFormComponent(left), '\n', decodeURLFormComponent(decodeURLFormComponent(left))),
-                        concat('(?m)', secret)), now,
-                    position(now, '=') = 0 OR match(
-                        decodeURLFormComponent(decodeURLFormComponent(substring(now, 1, position(now, '=') - 1))),
+                        concat(pair.2, '\n', decodeURLFormComponent(pair.2), '\n', decodeURLFormComponent(decodeURLFormComponent(pair.2))),
+                        concat('(?m)', secret)), pair.1,
+                    position(pair.1, '=') = 0 OR match(
+                        decodeURLFormComponent(decodeURLFormComponent(substring(pair.1, 1, position(pair.1, '=') - 1))),
                         concat('(?m)', secret_value)), 'REDACTED',
-                    concat(substring(now, 1, position(now, '=')), 'REDACTED')),
-                named, kept), '/'),
+                    concat(substring(pair.1, 1, position(pair.1, '=')), 'REDACTED')),
+                judged), '/'),
             '') AS cleaned
     FROM
     (
