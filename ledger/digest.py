@@ -8,7 +8,6 @@ of a later version, and batches keep the version that they were digested with.
 
 from __future__ import annotations
 
-
 VERSION = 1
 
 COLUMNS: dict[int, tuple[str, ...]] = {

@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
     from ledger.plan import Load
 
-# Settings that not every release knows.
-_NEWER: dict[str, str | int] = {"deduplicate_insert": "enable", "use_strict_insert_block_limits": 0}
+# Settings that not every release knows: those that make an INSERT one, and those that make it cheaper.
+_ONCE: dict[str, str | int] = {"deduplicate_insert": "enable", "use_strict_insert_block_limits": 0}
+_CHEAP: dict[str, str | int] = {
+    # The views have nothing to push down; looking for it takes a quarter of the analysis.
+    "query_plan_enable_optimizations": 0,
+    # The first merge builds them.
+    "materialize_skip_indexes_on_insert": 0,
+}
 
 
 def insert(client: Client, load: Load, token: str, redact: Sequence[str] = ()) -> None:
@@ -84,15 +90,12 @@ def settings(
         # One partition.
         "max_partitions_per_insert_block": 1,
         "throw_on_max_partitions_per_insert_block": 1,
-        # The views have nothing to push down; looking for it takes a quarter of the analysis.
-        "query_plan_enable_optimizations": 0,
-        # Built by the first merge.
-        "materialize_skip_indexes_on_insert": 0,
         # Once.
         "insert_deduplicate": 1 if token else 0,
         "insert_deduplication_token": token,
         "deduplicate_blocks_in_dependent_materialized_views": 1 if token else 0,
-        **{name: value for name, value in _NEWER.items() if name in known and token},
+        **{name: value for name, value in (_ONCE if token else {}).items() if name in known},
+        **{name: value for name, value in _CHEAP.items() if name in known},
     }
 
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from spool import disk, lock
 from spool.errors import SpoolError, SpoolFull
@@ -78,8 +78,8 @@ class Appender:
         """What a dead process had left open, and what became of it."""
         return self._recovered
 
-    def append(self, origin: bytes, payload: bytes) -> Future[None]:
-        """Take a record. The future resolves once it is durable, or fails with SpoolFull or SpoolError.
+    def append(self, origin: bytes, payload: bytes | memoryview) -> Future[None]:
+        """Take a record; a view of bytes is not copied, and they must not change. The future resolves once it is durable, or fails with SpoolFull or SpoolError.
 
         Raises SpoolFull when there is no room, SpoolError when the appender has failed or is closed.
         """
@@ -98,7 +98,8 @@ class Appender:
                 raise _no_room(self._directory)
             self._room.add(size)
             self._queued_bytes += size
-            self._queue.append((Record(origin, payload), future))
+            # What is read back are bytes; what is written may be a view of them.
+            self._queue.append((Record(origin, cast("bytes", payload)), future))
             self._wake.notify()
         return future
 

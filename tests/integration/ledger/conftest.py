@@ -56,7 +56,8 @@ def rows_of(client: Client) -> Callable[..., list[dict[str, Any]]]:
         batch = batch_of(*entries)
         insert.insert(client, Load((batch,)), batch.id)
         return select(
-            client, f"SELECT *, stream_id, is_end FROM audit.access_log WHERE batch = '{batch.id}' ORDER BY batch_row"
+            client,
+            f"SELECT *, stream_id, is_end FROM audit.access_log WHERE batch = '{batch.id}' ORDER BY batch_row",
         )
 
     return rows_of

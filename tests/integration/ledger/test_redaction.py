@@ -179,7 +179,9 @@ def test_the_path_upstream_and_of_a_decided_request_are_redacted_too(server: ChS
 
 
 def test_resources_of_the_journal_of_decisions_are_redacted_alike(server: ChServerProcess) -> None:
-    cases = [case for case in CASES.values() if case.field in {"url_path", "resource"} and "\x1f" not in case.text]
+    cases = [
+        case for case in CASES.values() if case.field in {"url_path", "resource"} and "\x1f" not in case.text
+    ]
     made = []
     for number, case in enumerate(cases):
         said = accesslog.HTTPAccessLogEntry()
@@ -190,7 +192,9 @@ def test_resources_of_the_journal_of_decisions_are_redacted_alike(server: ChServ
     batch = batch_of_bytes(f"{time.time_ns():020}-{0:016x}.0", source, time.time_ns(), made, len(made))
     client = server.writer_client()
     insert.insert(client, Load((batch,)), batch.id)
-    found = select(client, f"SELECT resource FROM audit.decision_log WHERE batch = '{batch.id}' ORDER BY batch_row")
+    found = select(
+        client, f"SELECT resource FROM audit.decision_log WHERE batch = '{batch.id}' ORDER BY batch_row"
+    )
     client.close()
 
     assert [case.stored for case in cases] == [row["resource"] for row in found]
@@ -201,9 +205,15 @@ def test_both_views_have_the_same_rules() -> None:
     rules = [
         [
             "\n".join(re.findall(rf"{begin}.*?{end}", text, re.DOTALL))
-            for begin, end in (("AS more_names,", "AS secret,"), (r"\['eyJ'", r"\]\)"), ("NOT match", "judged\\)"))
+            for begin, end in (
+                ("AS more_names,", "AS secret,"),
+                (r"\['eyJ'", r"\]\)"),
+                ("NOT match", "judged\\)"),
+            )
         ]
-        for text in ((schema / name).read_text("utf-8") for name in ("0004_entries.sql", "0008_decisions.sql"))
+        for text in (
+            (schema / name).read_text("utf-8") for name in ("0004_entries.sql", "0008_decisions.sql")
+        )
     ]
 
     assert all(rules[0])
