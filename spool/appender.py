@@ -8,7 +8,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from spool import disk, lock
 from spool.errors import SpoolError, SpoolFull
@@ -98,8 +98,7 @@ class Appender:
                 raise _no_room(self._directory)
             self._room.add(size)
             self._queued_bytes += size
-            # What is read back are bytes; what is written may be a view of them.
-            self._queue.append((Record(origin, cast("bytes", payload)), future))
+            self._queue.append((Record(origin, payload), future))
             self._wake.notify()
         return future
 

@@ -27,7 +27,7 @@ def create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
-def write_all(fd: int, buffers: Sequence[bytes]) -> None:
+def write_all(fd: int, buffers: Sequence[bytes | memoryview]) -> None:
     """All the buffers, in order, in as few write calls as may be."""
     left = [memoryview(buffer) for buffer in buffers if buffer]
     first = 0

@@ -135,7 +135,7 @@ class SegmentWriter:
 
     def _write_some(self, segment: _Open, records: Sequence[wire.Record]) -> int:
         """As many records as make the segment full; 0 when there is no room."""
-        buffers: list[bytes] = []
+        buffers: list[bytes | memoryview] = []
         size, taken = segment.size, 0
         for record in records:
             head = wire.frame(segment.seed, segment.count + taken, record.origin, record.payload)
@@ -212,7 +212,7 @@ def _repair(path: Path, end: int, tail: Sequence[bytes]) -> None:
         os.close(fd)
 
 
-def _append(segment: _Open, buffers: Sequence[bytes]) -> bool:
+def _append(segment: _Open, buffers: Sequence[bytes | memoryview]) -> bool:
     """Whether there was room. Without it the file is as before."""
     try:
         disk.write_all(segment.fd, buffers)
