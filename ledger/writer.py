@@ -42,8 +42,12 @@ if TYPE_CHECKING:
     from ledger.status import Status
 
 _HEARTBEAT_SECONDS = 1.0
-# Jobs at once: one is read by ClickHouse while the other is checked and booked.
+# Jobs at once: while one is sent and one checked, ClickHouse reads the third.
 _IN_FLIGHT = 3
+# Every job costs ClickHouse some 60 ms by itself. So while one runs, another waits until this share of a full one
+# has come together, or for so long.
+_WORTH_SHARE = 2
+_PATIENCE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,12 @@ class Writer:
         for directory in self._directories():
             try:
                 spool = self._spool(directory)
-                segments = spool.backlog.take(self._limits.bytes, spool.taken)
+                segments = spool.backlog.take(
+                    self._limits.bytes,
+                    spool.taken,
+                    worth=self._limits.bytes // _WORTH_SHARE if self._running else 0,
+                    patience=_PATIENCE_SECONDS,
+                )
             except StuckError as error:
                 self._refused(directory, str(error))
                 continue
