@@ -2,7 +2,7 @@
 
 from access.decision import OUTCOMES, Answer, Decision, Effect, LedgerReason, Outcome, ReasonCode
 from access.decision_id import uuid7
-from access.path import BadPath, Target, normalise, readings, split
+from access.path import BadPath, Target, normalise, plain_path, readings, split
 from access.request import AccessRequest
 from access.subject import ANONYMOUS, UNKNOWN, AuthMethod, Subject
 
@@ -22,6 +22,7 @@ __all__ = [
     "Subject",
     "Target",
     "normalise",
+    "plain_path",
     "readings",
     "split",
     "uuid7",

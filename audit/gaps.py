@@ -196,7 +196,7 @@ def disagreements(
         if started_at < since:
             base = each[0]
             # As in completeness/counted.sql: nearer ones cannot be told apart from it.
-            each = [reading for reading in each if reading.time >= base.time + 2 * SLACK]
+            each = [reading for reading in each if reading.asked_at >= base.time + 2 * SLACK]
         waiting = held.get(node, 0) if last[node] == started_at else 0
         gaps += _too_few(base, each, most, waiting)
         gaps += _too_many(base, each, least)

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One reading of an Envoy's counters; the columns of completeness/readings.sql."""
+    """One reading of an Envoy's counters; the columns of completeness/readings.sql.
+
+    `completed`: requests that ended. `took_us`: how long before `time` the counters were asked for.
+    """
 
     envoy_node: str
     started_at: datetime
     time: datetime
     completed: int = 0
     active: int = 0
+    total: int = 0
     written: int = 0
     dropped: int = 0
     flushed: int = 0
     allowed: int = 0
     denied: int = 0
     broken: int = 0
+    took_us: int = 0
+
+    @property
+    def asked_at(self) -> datetime:
+        """From when on the counters may have been looked up."""
+        return self.time - timedelta(microseconds=self.took_us)
 
     @property
     def held(self) -> int:

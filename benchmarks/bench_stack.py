@@ -1,4 +1,4 @@
-"""Requests through the real Envoy: alone, with extauthz, with extauthz and alslog; and rows stored.
+"""Requests through the real Envoy: alone, with extauthz by either transport, with alslog too; and rows stored.
 
 The route answers by itself (no upstream), so that what is measured is the gate. Load generator, Envoy
 and services share the machine: compare the rows of one run, and the CPU time beside the rate.
@@ -32,16 +32,20 @@ from gateledger.stack.programs import envoy_binary
 from service.clickhouse import connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from gateledger.stack.stack import Stack
 
 CONNECTIONS = 32
+# By which transport Checks go, if at all, and whether alslog is told.
 VARIANTS = {
-    "envoy alone": (False, False),
-    "with extauthz": (True, False),
-    "with extauthz and alslog": (True, True),
+    "envoy alone": ("", False),
+    "with extauthz by grpcio": ("grpcio", False),
+    "with extauthz by fast": ("fast", False),
+    "with extauthz by fast and alslog": ("fast", True),
+    "with extauthz by grpcio and alslog": ("grpcio", True),
 }
+LOGGED = tuple(f"bench {name}" for name, (_, log) in VARIANTS.items() if log)
 
 
 @dataclass
@@ -53,7 +57,7 @@ class Variant:
 
 
 def bootstrap(
-    filled: dict[str, Any], home: Path, name: str, port: int, *, authz: bool, log: bool
+    filled: dict[str, Any], home: Path, name: str, port: int, *, authz: str, log: bool
 ) -> dict[str, Any]:
     content = copy.deepcopy(filled)
     content["node"]["id"] = f"bench {name}"
@@ -64,11 +68,43 @@ def bootstrap(
     for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
         del route["route"]
         route["direct_response"] = {"status": 200, "body": {"inline_string": "fine"}}
+    for cluster in content["static_resources"]["clusters"]:
+        if cluster["name"] == "extauthz" and authz:
+            endpoint = {"endpoint": {"address": {"pipe": {"path": str(home / f"{authz}.sock")}}}}
+            cluster["load_assignment"]["endpoints"][0]["lb_endpoints"] = [endpoint]
     if not authz:
         manager["http_filters"] = manager["http_filters"][-1:]
     if not log:
         del manager["access_log"]
     return content
+
+
+@contextlib.contextmanager
+def extauthz(stack: Stack, transport: str) -> Iterator[int]:
+    """A decision point of its own, set up as the stack's; its process id."""
+    home = stack.home.run
+    section = stack.settings.extauthz.model_dump(mode="json", exclude_unset=True) | {
+        "transport": transport,
+        "metrics": "127.0.0.1:0",
+        "listen": [f"unix:{home / transport}.sock"],
+        "journal": str(home / f"{transport}-policies"),
+        "decisions": str(home / f"{transport}-decisions"),
+    }
+    config = home / f"{transport}.json"
+    config.write_text(json.dumps({"extauthz": section}))
+    command = [sys.executable, "-m", "extauthz", "--config", str(config), "--home", str(home / transport)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            said = ""
+            for line in process.stderr:
+                said += line
+                if '"ready"' in line:
+                    break
+            assert '"ready"' in said, said
+            yield process.pid
+        finally:
+            process.terminate()
 
 
 @contextlib.asynccontextmanager
@@ -111,16 +147,21 @@ async def measure(seconds: float, rounds: int) -> None:
         async with running(settings, lambda line: print(line, file=sys.stderr), demo=True) as stack:
             token = DemoIssuer(settings.home / "demo").token("alice", ["customer"], time.time(), 3600)
             request = f"GET /orders/1 HTTP/1.1\r\nhost: orders.example\r\nauthorization: Bearer {token}\r\n\r\n".encode()
-            async with variants(stack) as envoys:
-                await _rounds(stack, envoys, request, seconds, rounds)
+            with extauthz(stack, "fast") as fast, extauthz(stack, "grpcio") as grpcio:
+                services = {"fast": fast, "grpcio": grpcio, "alslog": stack.processes()["alslog"] or 0}
+                async with variants(stack) as envoys:
+                    await _rounds(stack, envoys, services, request, seconds=seconds, rounds=rounds)
 
 
 async def _rounds(
-    stack: Stack, envoys: dict[str, Variant], request: bytes, seconds: float, rounds: int
+    stack: Stack,
+    envoys: dict[str, Variant],
+    services: dict[str, int],
+    request: bytes,
+    *,
+    seconds: float,
+    rounds: int,
 ) -> None:
-    services = {
-        name: pid for name, pid in stack.processes().items() if pid and name not in ("envoy", "upstream")
-    }
     rates: dict[str, list[float]] = {name: [] for name in envoys}
     costs: dict[str, dict[str, list[float]]] = {name: {} for name in envoys}
     latencies: dict[str, list[tuple[float, float]]] = {name: [] for name in envoys}
@@ -152,6 +193,10 @@ async def _rounds(
             f"{name}: {rate:,.0f} requests/s ({rate / alone:.2f} of Envoy alone), p50 {p50:.2f} ms, p99 {p99:.2f} ms; "
             f"CPU us a request: {each}"
         )
+    both = [statistics.median(rates[f"with extauthz by {name} and alslog"]) for name in ("fast", "grpcio")]
+    print(
+        f"both services, fast: {both[0] / alone:.2f} of Envoy alone, {both[0] / both[1]:.2f} of grpcio's rate"
+    )
     print(
         f"rows stored and queryable under that load: {statistics.median(stored_rates):,.0f} rows/s, none missing"
     )
@@ -161,7 +206,7 @@ async def _stored(stack: Stack, wanted: int, seconds: float) -> int:
     """Wait until `wanted` rows are queryable (0: until no more come); gives how many there are."""
     settings = stack.settings.clickhouse
     client = connect(settings, settings.reader_user, settings.reader_password_file)
-    sql = "SELECT count() FROM audit.access_log WHERE envoy_node = 'bench with extauthz and alslog'"
+    sql = f"SELECT count() FROM audit.access_log WHERE envoy_node IN {LOGGED}"
     deadline = time.perf_counter() + seconds
     try:
         while True:

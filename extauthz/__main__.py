@@ -20,6 +20,7 @@ from extauthz.config_version import config_version
 from extauthz.decide import Rules
 from extauthz.decisions import DecisionJournal, Tally
 from extauthz.engine import PolicyError, load, read
+from extauthz.extensions import extensions_of
 from extauthz.gate import Gate
 from extauthz.journal import Journal
 from extauthz.metrics import JournalCollector, Metrics
@@ -74,7 +75,7 @@ def main(config: Path | None, home: Path | None, *, check: bool) -> None:
 
 def lint(settings: ExtAuthzSettings) -> int:
     """Tell what is wrong with model and policy; the exit code. Raises PolicyError for unreadable files."""
-    engine, findings = load(read(*_policy_paths(settings)), settings.request)
+    engine, findings = load(read(*_policy_paths(settings)), settings.request, extensions_of(settings))
     for finding in findings:
         click.echo(finding, err=True)
     if engine is None:
@@ -94,7 +95,7 @@ async def serve(settings: Settings, log: Log) -> None:
     metrics = Metrics(registry)
     journal = Journal(extauthz.journal or settings.home / "spool" / "extauthz")
     files = WatchedFiles(_policy_paths(extauthz), extauthz.settle_seconds)
-    store = PolicyStore(files, extauthz.request, journal, metrics, log)
+    store = PolicyStore(files, extauthz.request, journal, metrics, log, extensions=extensions_of(extauthz))
     decisions = (extauthz.decisions or settings.home / "spool" / "decisions") / _WORKER
     tally = Tally()
     registry.register(JournalCollector(tally, decisions))

@@ -16,6 +16,7 @@ from access import UNKNOWN, AccessRequest, Decision, ReasonCode, uuid7
 from access.decision_id import RANDOM_BYTES
 from extauthz import wire
 from extauthz.decide import decide
+from extauthz.familiar import Familiar
 from extauthz.identity import Identities, Identity
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ class Checked(NamedTuple):
 
 
 class Checker:
-    """Answers Checks with the policy that `snapshot` gives at that moment. Holds no state of its own."""
+    """Answers Checks with the policy that `snapshot` gives at that moment.
+
+    What it remembers of others only makes it quicker.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Checker:
     ) -> None:
         self._identities = Identities(identity)
         self._rules = rules
+        self._familiar = Familiar(rules.attributes, able=self._identities.bearer_only)
         self._snapshot = snapshot
         self._observe = observe
         self._log = log
@@ -72,10 +77,23 @@ class Checker:
         """As `check`, for who has to keep the decision before it is told."""
         started = time.perf_counter_ns()
         try:
-            decision, request_id = self._decide(message)
-            return self._answer(decision, started, request_id)
+            return self._checked(message, started)
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "I could not decide"
             return self._failed(error, started, _request_id(message))
+
+    def _checked(self, message: bytes, started: int) -> Checked:
+        usual = wire.usual_from(message)
+        snapshot = self._snapshot()
+        found = self._familiar.answered(usual, snapshot, started) if usual else None
+        if usual and found:
+            answered, reason_code = found
+            entry = wire.journal_entry(answered.metadata, usual.request_id, time.time_ns())
+            return Checked(answered.answer, entry, reason_code, started)
+        decision, request_id = self._decide(message, snapshot)
+        checked, answered = self._answered(decision, started, request_id)
+        if usual:
+            self._familiar.learn(usual, decision, answered, snapshot.engine)
+        return checked
 
     def refused(self, reason_code: ReasonCode, reason: str, message: bytes = b"") -> Checked:
         """As `refuse`; the message, where there is time to look, only for the request's id."""
@@ -91,20 +109,23 @@ class Checker:
         self._observe(checked.reason_code, (time.perf_counter_ns() - checked.started_ns) / 1e9)
         return checked.answer
 
-    def _decide(self, message: bytes) -> tuple[Decision, str]:
+    def _decide(self, message: bytes, snapshot: Snapshot) -> tuple[Decision, str]:
         try:
             asked = wire.asked_from(message, self._identities.headers)
         except wire.WireError:
             return self._undecided(ReasonCode.BAD_REQUEST, _MALFORMED), ""
         identity = _UNREADABLE if asked.unreadable else self._identities.identify(asked)
-        decision = decide(asked, identity, self._snapshot(), self._rules, _decision_id())
+        decision = decide(asked, identity, snapshot, self._rules, _decision_id())
         return decision, asked.request_id
 
     def _answer(self, decision: Decision, started: int, request_id: str) -> Checked:
+        return self._answered(decision, started, request_id)[0]
+
+    def _answered(self, decision: Decision, started: int, request_id: str) -> tuple[Checked, wire.Answered]:
         elapsed = time.perf_counter_ns() - started
-        answer, metadata = wire.answer_to(decision, elapsed // 1000, self._identities.headers)
-        entry = wire.journal_entry(metadata, request_id, time.time_ns())
-        return Checked(answer, entry, decision.reason_code, started)
+        answered = wire.answer_to(decision, elapsed // 1000, self._identities.headers)
+        entry = wire.journal_entry(answered.metadata, request_id, time.time_ns())
+        return Checked(answered.answer, entry, decision.reason_code, started), answered
 
     def _failed(self, error: Exception, started: int, request_id: str) -> Checked:
         try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def config_version(settings: ExtAuthzSettings) -> str:
     """SHA-256, in hex, of the settings that can change a decision; the same text gives the same name."""
-    include = {*IdentitySettings.model_fields, "path_parameters", "request"}
+    include = {*IdentitySettings.model_fields, "eval_rules", "functions", "path_parameters", "request"}
     deciding = settings.model_dump(mode="json", include=include)
     canonical = json.dumps(deciding, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from extauthz.engine import Engine
 
 # How long a thread that builds keeps the interpreter when a decision wants it.
-_HAND_OVER_SECONDS = 0.0002
+_HAND_OVER_SECONDS = 0.0001
 # How long to wait for the last request that is decided by an old policy.
 _LAST_REQUEST_SECONDS = 2.0
 # References that are let_go's own: its variable, and getrefcount's argument.

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from access import ReasonCode
 from extauthz.decide import Snapshot
-from extauthz.engine import Engine, Finding, PolicyError, Severity, Source, read
+from extauthz.engine import (
+    NO_EXTENSIONS,
+    Engine,
+    Extensions,
+    Finding,
+    PolicyError,
+    Severity,
+    Source,
+    read,
+)
 from extauthz.pace import considerate, let_go
 from spool import SpoolError
 
@@ -60,9 +69,12 @@ class PolicyStore:
         journal: Recorder,
         metrics: Metrics,
         log: structlog.stdlib.BoundLogger,
+        *,
+        extensions: Extensions = NO_EXTENSIONS,
     ) -> None:
         self._files = files
         self._request = tuple(request)
+        self._extensions = extensions
         self._journal = journal
         self._metrics = metrics
         self._log = log
@@ -138,7 +150,7 @@ class PolicyStore:
             self._refusal = None
             return True
         try:
-            engine = await asyncio.to_thread(_built, source, self._request)
+            engine = await asyncio.to_thread(_built, source, self._request, self._extensions)
         except PolicyError as error:
             self._refuse(source.version, error)
             return True
@@ -191,9 +203,9 @@ class PolicyStore:
         )
 
 
-def _built(source: Source, request: Sequence[str]) -> Engine:
+def _built(source: Source, request: Sequence[str], extensions: Extensions) -> Engine:
     with considerate():
-        return Engine.from_source(source, request)
+        return Engine.from_source(source, request, extensions)
 
 
 def _defect(source: Source, error: Exception) -> Finding:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from extauthz.engine.extension import name_problem
 from extauthz.identity_settings import IdentitySettings
 from service.server_tls import ServerTls
 from service.settings import Address
@@ -14,6 +16,7 @@ from service.settings import Address
 Attribute = Literal["subject", "service", "resource", "action", "host", "scheme", "client_address"]
 
 MIB = 1024 * 1024
+_PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class ExtAuthzSettings(IdentitySettings):
@@ -36,6 +39,16 @@ class ExtAuthzSettings(IdentitySettings):
         ("subject", "service", "resource", "action"),
         description="Request attributes in the order of the model's request_definition: subject, service, "
         "resource, action, host, scheme, client_address.",
+    )
+    eval_rules: bool = Field(
+        False,
+        description="true: a matcher may say eval(p.field), and rules hold expressions in that field. Whoever "
+        "writes the policy then writes parts of the matcher, and each request tries every rule (docs/policy.md).",
+    )
+    functions: dict[str, str] = Field(
+        {},
+        description="Functions of your own for the matcher, NAME: MODULE:FUNCTION. They are imported into this "
+        "process and run for each rule and request (docs/policy.md).",
     )
     path_parameters: bool = Field(
         False,
@@ -97,6 +110,17 @@ class ExtAuthzSettings(IdentitySettings):
         "less; then it is answered `deadline_exceeded`.",
     )
     drain_seconds: float = Field(5, ge=0, description="Seconds that Checks in flight have at a stop.")
+
+    @field_validator("functions")
+    @classmethod
+    def _functions_named(cls, functions: dict[str, str]) -> dict[str, str]:
+        for name, place in functions.items():
+            problem = name_problem(name)
+            if problem:
+                raise ValueError(problem)
+            if not _PLACE.fullmatch(place):
+                raise ValueError(f"{name}: {place!r} is not written MODULE:FUNCTION")
+        return functions
 
     @field_validator("request")
     @classmethod

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
+# Numbers up to that of nearly every length, as protobuf writes them.
+_SHORT = (
+    *(bytes((number,)) for number in range(0x80)),
+    *(bytes((number & 0x7F | 0x80, number >> 7)) for number in range(0x80, 0x1000)),
+)
 
 
 def without(message: bytes, outer: int, inner: int) -> bytes:
@@ -61,6 +66,8 @@ def _read(message: bytes, at: int) -> tuple[int, int]:
 
 def varint(number: int) -> bytes:
     """A number as protobuf writes it."""
+    if number < len(_SHORT):
+        return _SHORT[number]
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

@@ -46,6 +46,17 @@ _ENTRY = b"\x0a"
 _METADATA = b"\x0a"
 _REQUEST_ID = b"\x12"
 _TIME = b"\x19"
+# Tags of google.protobuf.Struct, and of CheckResponse.dynamic_metadata.
+_DYNAMIC_METADATA = b"\x22"
+_FIELDS = _MAP_KEY = b"\x0a"
+_MAP_VALUE = b"\x12"
+_STRING_VALUE = b"\x1a"
+_BEARER = b"Bearer "
+_TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+# Bytes of jwt_authn's metadata; more are not worth remembering.
+_USUAL_CLAIMS = 4_096
+# Headers that come, once at the most, where nothing is unusual.
+_USUAL = frozenset({":authority", ":path", "authorization", "content-type", "host", "x-request-id"})
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _HOST_HEADERS = frozenset({":authority", "host"})
 
@@ -102,6 +113,69 @@ def asked_from(message: bytes, credential_headers: frozenset[str] = frozenset())
     )
 
 
+class Usual(NamedTuple):
+    """A Check as nearly all are.
+
+    `who` stands for all that identity is made of: Envoy's metadata, the route's, and whether a token came.
+    """
+
+    who: tuple[bytes, bytes, bool]
+    method: str
+    target: str
+    host: str
+    request_id: str
+
+
+def usual_from(message: bytes) -> Usual | None:
+    """What `asked_from` reads, in a third of its time, where nothing is unusual; None where anything is.
+
+    Unusual is whatever is not named here: a header by another name, one twice, an Authorization that is no Bearer
+    token and nothing else, a host that is not the Host header's, a certificate, a fragment, claims of many kilobytes.
+    """
+    try:
+        attributes = ext_authz_pb2.CheckRequest.FromString(message).attributes
+    except DecodeError:
+        return None
+    http = attributes.request.http
+    seen = _usual_headers(http.header_map.headers, http.host.encode())
+    if seen is None or http.fragment or attributes.source.certificate or attributes.source.principal:
+        return None
+    known_by = attributes.metadata_context.SerializeToString()
+    if len(known_by) > _USUAL_CLAIMS:
+        return None
+    route = attributes.route_metadata_context.SerializeToString()
+    return Usual(
+        (known_by, route, "authorization" in seen),
+        http.method,
+        seen[":path"].decode("latin-1"),
+        http.host,
+        seen.get("x-request-id", b"").decode("latin-1"),
+    )
+
+
+def _usual_headers(headers: Iterable[core_pb2.HeaderValue], host: bytes) -> dict[str, bytes] | None:
+    """The header lines by name, if they are the usual ones; else None."""
+    seen: dict[str, bytes] = {}
+    for header in headers:
+        name = header.key
+        if name in seen or name not in _USUAL:
+            return None
+        seen[name] = header.raw_value
+    usual = (
+        seen.get(":path")
+        and seen.get(":authority", host) == host == seen.get("host", host)
+        and ("authorization" not in seen or _is_token(seen["authorization"]))
+        and seen.get("x-request-id") != b""
+    )
+    return seen if usual else None
+
+
+def _is_token(authorization: bytes) -> bool:
+    """Whether the header holds "Bearer", a token's characters, and nothing more."""
+    scheme, token = authorization[: len(_BEARER)], authorization[len(_BEARER) :]
+    return scheme == _BEARER and token != b"" and not token.translate(None, _TOKEN_BYTES)
+
+
 def _without_claims(message: bytes) -> ext_authz_pb2.AttributeContext:
     """What a message says beside the claims, where they alone keep it from being read. Raises WireError."""
     attributes = ext_authz_pb2.CheckRequest.ATTRIBUTES_FIELD_NUMBER
@@ -113,10 +187,14 @@ def _without_claims(message: bytes) -> ext_authz_pb2.AttributeContext:
 
 
 class Answered(NamedTuple):
-    """A serialised CheckResponse, and the metadata in it, which says what was decided, by itself."""
+    """A serialised CheckResponse, and the metadata in it, which says what was decided, by itself.
+
+    `head` is the answer without its metadata.
+    """
 
     answer: bytes
     metadata: bytes
+    head: bytes
 
 
 def answer_to(
@@ -128,9 +206,6 @@ def answer_to(
     """
     answer = decision.reason_code.outcome.answer
     response = ext_authz_pb2.CheckResponse()
-    metadata = response.dynamic_metadata.fields
-    for key, value in _metadata(decision, decide_us).items():
-        metadata[key].string_value = value
     if answer is Answer.OK:
         _fill_ok(response.ok_response, decision, credential_headers)
     elif answer is Answer.DENIED:
@@ -138,9 +213,23 @@ def answer_to(
     else:
         _fill_denied(response.error_response, decision)
     response.status.code = _GRPC_CODES[decision.reason_code.outcome.status or 200]
-    return Answered(
-        _sealed(response, allow=answer is Answer.OK), response.dynamic_metadata.SerializeToString()
-    )
+    said = metadata_of(decision, decide_us)
+    metadata = b"".join(metadata_entry(key, value) for key, value in said.items())
+    head = _sealed(response, allow=answer is Answer.OK)
+    return Answered(with_metadata(head, metadata), metadata, head)
+
+
+def with_metadata(head: bytes, metadata: bytes) -> bytes:
+    """A whole answer: what it says to Envoy, and what it says of the decision."""
+    return b"".join((head, _DYNAMIC_METADATA, varint(len(metadata)), metadata))
+
+
+def metadata_entry(key: str, value: str) -> bytes:
+    """One text in a google.protobuf.Struct, serialised."""
+    name, text = key.encode(), value.encode("utf-8", "replace")
+    content = _STRING_VALUE + varint(len(text)) + text
+    entry = b"".join((_MAP_KEY, varint(len(name)), name, _MAP_VALUE, varint(len(content)), content))
+    return _FIELDS + varint(len(entry)) + entry
 
 
 def journal_entry(metadata: bytes, request_id: str, time_ns: int) -> bytes:
@@ -208,7 +297,8 @@ def _value(value: Value) -> object:
     return None
 
 
-def _metadata(decision: Decision, decide_us: int) -> dict[str, str]:
+def metadata_of(decision: Decision, decide_us: int) -> dict[str, str]:
+    """What an answer says of its decision; the names that hold."""
     request = decision.request
     return {
         "decision_id": decision.decision_id,

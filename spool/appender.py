@@ -79,7 +79,7 @@ class Appender:
         return self._recovered
 
     def append(self, origin: bytes, payload: bytes | memoryview) -> Future[None]:
-        """Take a record; a view of bytes is not copied, and they must not change. The future resolves once it is durable, or fails with SpoolFull or SpoolError.
+        """Take a record. The future resolves once it is durable, or fails with SpoolFull or SpoolError.
 
         Raises SpoolFull when there is no room, SpoolError when the appender has failed or is closed.
         """

@@ -39,7 +39,7 @@ MAX_PART_BYTES = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as it was appended."""
+    """One record. Its payload may be a part of something larger, which is not copied."""
 
     origin: bytes
     payload: bytes | memoryview

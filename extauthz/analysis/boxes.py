@@ -97,6 +97,8 @@ class _Reader:
             if isinstance(operator, ast.In | ast.NotIn) and isinstance(right, ast.Tuple | ast.List):
                 return self._among(node, right.elts), isinstance(operator, ast.In)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+            if node.func.id in self.model.timed:
+                raise Unanswerable(f"roles of {node.func.id} hold at some times only")
             if node.func.id in self.model.roles:
                 return self._role(node, node.func.id), True
             if node.func.id in FUNCTIONS and len(node.args) == 2:

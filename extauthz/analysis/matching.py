@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from extauthz.analysis.outcome import ALLOW_AND_DENY
 from extauthz.engine import EnforceError, Verdict, reference
 from extauthz.engine.explain import role_path
+from extauthz.engine.scan import matches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +39,14 @@ def in_words(effect: str) -> str:
 
 def matching_rules(engine: Engine, values: Sequence[str], roles: Sequence[str]) -> tuple[Matched, ...]:
     """The rules that match, in the order in which they are tried. Raises EnforceError. Walks all rules."""
-    evaluate = reference.evaluator(
-        engine.model.matcher, engine.functions(values[engine.model.subject], roles)
-    )
+    evaluate = reference.evaluator(engine.functions(values[engine.model.subject], roles))
     request = {f"r_{name}": value for name, value in zip(engine.model.request, values, strict=True)}
     try:
-        rows = [rule.row for rule in engine.rules if evaluate({**request, **rule.names})]
+        rows = [
+            rule.row
+            for place, rule in enumerate(engine.rules)
+            if matches(evaluate(engine.rules.matcher(place), {**request, **rule.names}))
+        ]
     except Exception as error:
         raise EnforceError(f"the matcher fails on this request: {error}") from error
     return tuple(Matched(row, _path(engine, values, roles, row)) for row in rows)

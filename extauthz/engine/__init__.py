@@ -3,13 +3,17 @@
 One package; pycasbin is touched in `reference` alone.
 """
 
-from extauthz.engine.enforcer import EnforceError, Engine, Mode, Verdict, load
+from extauthz.engine.enforcer import EnforceError, Engine, Mode, load
+from extauthz.engine.extension import NO_EXTENSIONS, Extensions
 from extauthz.engine.finding import Finding, PolicyError, Severity
 from extauthz.engine.source import Source, read
+from extauthz.engine.verdict import Verdict
 
 __all__ = [
+    "NO_EXTENSIONS",
     "EnforceError",
     "Engine",
+    "Extensions",
     "Finding",
     "Mode",
     "PolicyError",

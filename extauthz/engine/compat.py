@@ -8,22 +8,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
+from extauthz.engine.extension import NO_EXTENSIONS
 from extauthz.engine.finding import Finding, Report
 from extauthz.engine.model import model_of
 from extauthz.engine.rows import table_of
 from extauthz.engine.source import text_of
 
 if TYPE_CHECKING:
+    from extauthz.engine.extension import Extensions
     from extauthz.engine.model import Model
     from extauthz.engine.source import Source
 
 _BOM = "\ufeff"
 
 
-def differences(source: Source) -> tuple[Finding, ...]:
+def differences(source: Source, extensions: Extensions = NO_EXTENSIONS) -> tuple[Finding, ...]:
     """One warning (code `compat`) for each line that pycasbin ignores or takes for something else."""
     report = Report(source.policy_path, [])
-    model = model_of(text_of(source.model, Report("", [])), Report("", []))
+    model = model_of(text_of(source.model, Report("", [])), Report("", []), extensions)
     text = source.policy.decode("utf-8", errors="replace")
     # What we read, without a word about it.
     table = table_of(text.removeprefix(_BOM), Report("", []))
@@ -45,7 +47,7 @@ def _difference(line: str, ours: tuple[str, ...] | None, model: Model | None) ->
         return f"pycasbin cannot load the file: {type(error).__name__}: {error}"
     if not theirs[0]:
         return "pycasbin cannot load the file: a row without its first word"
-    wanted = {"p": len(model.policy), **model.roles} if model else {"p": 0, "g": 0}
+    wanted = model.widths if model else {"p": 0, "g": 0}
     if theirs[0] not in wanted:
         return f"pycasbin drops this row without a word: {theirs[0]!r} is nothing to it"
     if ours is None or theirs != list(ours):

@@ -5,8 +5,8 @@ it asks the index of every branch, tries the full matcher on what they found, an
 Rules that do not match never count in any of Casbin's effects, so the order of trying does not matter:
 the deciding rule is the first (or last) matching one of its effect in the order of the policy.
 
-Each rule is one entry: its place, whether it denies, its fields, and the tests of its patterns. All that a
-decision looks at lies in it: at 100,000 rules the time goes into memory that no cache holds.
+Each rule is one entry: its place, whether it denies, its verdict, its fields, and the tests of its patterns.
+All that a decision looks at lies in it: at 100,000 rules the time goes into memory that no cache holds.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from extauthz.engine.roles import RoleGraph
     from extauthz.engine.rules import Rules
 
+
+# Where in an entry the verdict is.
+VERDICT_AT = 2
 
 _FIRST = """\
 best, first = None, end
@@ -102,11 +105,12 @@ class _Writer:
             for number, branch in enumerate(self._matcher.branches)
             for line in self._branch(number, branch)
         ]
+        context = "".join(f"{value}, " for value in self._context())
         lines = [
             *self._values(),
             f"ragged = {self._line_breaks()}",
             *self._expression.opening(),
-            f"context = ({''.join(f'{value}, ' for value in self._context())})",
+            f"context = ({context})",
             "found = []",
             *branches,
             *self._fold(matches).split("\n"),
@@ -132,7 +136,9 @@ class _Writer:
     def _context(self) -> Iterable[str]:
         for tests in self._asked:
             value = ", ".join(self._asked_with(test) for test in tests)
-            if tests[0].function in PATTERNS:
+            if self._builder.used.isdisjoint({self._asked[tests]}):
+                yield "None"
+            elif tests[0].function in PATTERNS:
                 yield value
             else:
                 yield value.removeprefix("*") if len(tests) == 1 and tests[0].is_role else f"({value},)"
@@ -160,13 +166,16 @@ class _Writer:
         return " or ".join(f"'\\n' in {name}" for name in sorted(names)) or "False"
 
     def _entries(self) -> list[tuple[Any, ...]]:
+        rules = self._rules
         tests = [
             (Tests(COMPILERS[function]), self._model.policy.index(field))
             for function, field in self._expression.tests
         ]
         entries = [
-            (place, denies, *fields, *[compiled[fields[at]] for compiled, at in tests])
-            for place, (denies, fields) in enumerate(zip(self._rules.denies, self._rules.fields, strict=True))
+            (place, denies, verdict, *fields, *[compiled[fields[at]] for compiled, at in tests])
+            for place, (denies, verdict, fields) in enumerate(
+                zip(rules.denies, rules.verdicts, rules.fields, strict=True)
+            )
         ]
         drain(*(compiled for compiled, _ in tests))
         return entries
@@ -225,7 +234,7 @@ class _Writer:
         allowing = " and not entry[1]" if effect == reference.ALLOW_OVERRIDE else ""
         tests = "".join(f", {name}" for name in self._expression.tests.values())
         return text.format(
-            names=f"place, denies, {self._fields()}{tests}", matches=matches, allowing=allowing
+            names=f"place, denies, _, {self._fields()}{tests}", matches=matches, allowing=allowing
         )
 
 

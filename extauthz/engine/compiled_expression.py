@@ -7,7 +7,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from extauthz.engine import reference
-from extauthz.engine.held import Holder
+from extauthz.engine.held import Holder, names_of
 from extauthz.engine.matcher import Test
 from extauthz.engine.patterns import BY_LINES, LINE_COMPILERS, Tests
 from extauthz.engine.roles import RequestRoles
@@ -32,6 +32,8 @@ class Expression:
         self._graphs = graphs
         self._rules = rules
         self._slots: dict[Slot, int] = {}
+        # Those of which an index needs all names in a row.
+        self._listed: set[int] = set()
         self._compared: dict[str, set[int]] = {}
         self._free: set[str] = set()
         # Which compiled tests an entry needs, by function and field: the name of each.
@@ -46,7 +48,9 @@ class Expression:
 
     def held(self, test: Test) -> str:
         """The name of all that a request value is, for a test by a role definition."""
-        return f"held{self.slot(test)}"
+        number = self.slot(test)
+        self._listed.add(number)
+        return f"held{number}"
 
     def slot(self, test: Test) -> int:
         """The number of what is held for a test."""
@@ -61,13 +65,16 @@ class Expression:
         for (name, asked, domain), number in self._slots.items():
             self.names[f"holder_{name}"] = Holder(self._graphs[name], self._values(name))
             last = "" if domain is None else f", r_{request[domain]}"
-            variables = f"own{number}, brought{number}, held{number}"
+            variables = f"own{number}, brought{number}"
             if name != "g":
                 yield f"{variables} = holder_{name}.held(r_{request[asked]}, (){last})"
             elif asked == self._model.subject:
                 yield f"{variables} = holder_{name}.held({subject}, roles{last})"
             else:
                 yield f"{variables} = holder_{name}.held_by_other(r_{request[asked]}, {subject}, roles{last})"
+            if number in self._listed:
+                self.names["names_of"] = names_of
+                yield f"held{number} = names_of(r_{request[asked]}, own{number}, brought{number})"
         for name in sorted(self._free):
             self.names |= {"RequestRoles": RequestRoles, f"graph_{name}": self._graphs[name]}
             roles = "roles" if name == "g" else "()"
@@ -86,7 +93,7 @@ class Expression:
             if isinstance(pattern, ast.Constant) and isinstance(value, ast.Name):
                 name = f"constant{len(self.names)}"
                 self.names[name] = LINE_COMPILERS[function](str(pattern.value))
-                return _parsed(f"{name}({value.id})")
+                return _parsed(f"{name}({value.id}, {pattern.value!r})")
         elif pattern.id.startswith("p_") and isinstance(value, ast.Name) and value.id.startswith("r_"):
             test = self.tests.setdefault((function, pattern.id[2:]), f"test{len(self.tests)}")
             argument = f"a_{value.id[2:]}" if function == "ipMatch" else value.id
@@ -94,7 +101,7 @@ class Expression:
                 self.by_lines.add(value.id)
                 self.names.setdefault(f"lines_{function}", Tests(LINE_COMPILERS[function]))
                 test = f"(lines_{function}[{pattern.id}] if ragged else {test})"
-            return _parsed(f"{test}({argument})")
+            return _parsed(f"{test}({argument}, {pattern.id})")
         # keyMatch alone takes anything.
         self.names[f"call_{function}"] = reference.matching_functions()[function]
         node.func = ast.Name(f"call_{function}")
@@ -106,8 +113,9 @@ class Expression:
             self._free.add(name)
             node.func = ast.Name(f"call_{name}")
             return node
-        number, field = self.slot(test), self._model.policy[test.field]
-        return _parsed(f"(p_{field} in own{number} or p_{field} in brought{number})")
+        number, field = self.slot(test), f"p_{self._model.policy[test.field]}"
+        asked = f"r_{self._model.request[test.request or 0]}"
+        return _parsed(f"({field} == {asked} or {field} in own{number} or {field} in brought{number})")
 
     def _test(self, name: str, node: ast.Call) -> Test | None:
         names = [argument.id if isinstance(argument, ast.Name) else "" for argument in node.args]

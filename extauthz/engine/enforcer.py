@@ -9,13 +9,13 @@ Invariants:
 
 from __future__ import annotations
 
-import functools
 import operator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from extauthz.engine import http_lint, reference
-from extauthz.engine.compiled import NotCompiled, compiled
+from extauthz.engine.compiled import VERDICT_AT, NotCompiled, compiled
+from extauthz.engine.extension import NO_EXTENSIONS, Extensions
 from extauthz.engine.finding import Finding, PolicyError, Report, errors
 from extauthz.engine.lint import checked
 from extauthz.engine.matcher import Matcher, analyse
@@ -26,6 +26,7 @@ from extauthz.engine.rules import Rules, rules_in_order
 from extauthz.engine.scan import NONE, Scan
 from extauthz.engine.selfcheck import disagreement
 from extauthz.engine.source import Source, read, text_of
+from extauthz.engine.verdict import UNDENIED, UNMATCHED, Verdict
 
 if TYPE_CHECKING:
     import os
@@ -34,27 +35,11 @@ if TYPE_CHECKING:
 
     from extauthz.engine.roles import RoleGraph
 
-Reason = Literal["rule_allow", "rule_deny", "no_matching_rule"]
 Mode = Literal["indexed", "pycasbin"]
 
 
 class EnforceError(Exception):
     """A request that the policy cannot answer: a wrong number of values, or a matcher that fails on them."""
-
-
-class Verdict(NamedTuple):
-    """The policy's answer. `rule` holds the deciding row's fields, `text` its line as written."""
-
-    allowed: bool
-    reason_code: Reason
-    rule: tuple[str, ...] | None = None
-    line: int | None = None
-    text: str = ""
-
-
-_make = tuple.__new__
-_UNMATCHED = Verdict(allowed=False, reason_code="no_matching_rule")
-_UNDENIED = Verdict(allowed=True, reason_code="rule_allow")
 
 
 @dataclass(frozen=True)
@@ -79,18 +64,21 @@ class Engine:
         model_path: str | os.PathLike[str],
         policy_path: str | os.PathLike[str],
         request: Sequence[str] | None = None,
+        extensions: Extensions = NO_EXTENSIONS,
     ) -> Engine:
         """Load a model and a policy strictly. Raises PolicyError with all findings.
 
         `request` names the request attributes (subject, service, resource, action, …) in the order of the
         model's request_definition; without it the policy may be about anything.
         """
-        return cls.from_source(read(model_path, policy_path), request)
+        return cls.from_source(read(model_path, policy_path), request, extensions)
 
     @classmethod
-    def from_source(cls, source: Source, request: Sequence[str] | None = None) -> Engine:
+    def from_source(
+        cls, source: Source, request: Sequence[str] | None = None, extensions: Extensions = NO_EXTENSIONS
+    ) -> Engine:
         """As `from_files`, for texts that were read before."""
-        engine, findings = load(source, request)
+        engine, findings = load(source, request, extensions)
         if engine is None:
             raise PolicyError(findings)
         return engine
@@ -117,19 +105,10 @@ class Engine:
             return self.scan(values, roles)
         except Exception as error:
             raise EnforceError(f"the compiled matcher fails on this request: {error}") from error
-        if entry is None or (entry[1] and self.model.effect == reference.ALLOW_OVERRIDE):
+        if entry is None:
             return self._unmatched()
-        line, text = self.rules.where(entry[0])
-        # What Verdict(...) does, in a quarter of its time.
-        return _make(
-            Verdict,
-            (not entry[1], "rule_deny" if entry[1] else "rule_allow", entry[2 : self._rule_end], line, text),
-        )
-
-    @functools.cached_property
-    def _rule_end(self) -> int:
-        """Where in an entry the fields of the rule end."""
-        return 2 + len(self.model.policy)
+        verdict: Verdict = entry[VERDICT_AT]
+        return verdict
 
     def scan(self, values: Sequence[str], roles: Sequence[str]) -> Verdict:
         """As `enforce`, by trying every rule with pycasbin's own evaluator."""
@@ -141,9 +120,15 @@ class Engine:
             allowed, place = self._scan.decide(values, roles)
         except Exception as error:
             raise EnforceError(f"the matcher fails on this request: {error}") from error
-        if place == NONE or not (allowed or self.rules.denies[place]):
+        denies = place != NONE and self.rules.denies[place]
+        # Casbin also names a deny that its effect never looked at.
+        if (
+            place == NONE
+            or not (allowed or denies)
+            or (denies and self.model.effect == reference.ALLOW_OVERRIDE)
+        ):
             return self._unmatched()
-        return self._verdict(place, self.rules.fields[place], denies=self.rules.denies[place])
+        return self.rules.verdicts[place]
 
     def functions(self, subject: str, roles: Sequence[str]) -> dict[str, Callable[..., Any]]:
         """What the matcher may call in one request."""
@@ -154,33 +139,35 @@ class Engine:
         return Scan(self.model, self.rules, self.graphs)
 
     def _unmatched(self) -> Verdict:
-        return _UNDENIED if self.model.effect == reference.DENY_OVERRIDE and self.rules.fields else _UNMATCHED
-
-    def _verdict(self, place: int, rule: tuple[str, ...], *, denies: int) -> Verdict:
-        """The verdict when this rule decides. Casbin also names a deny that its effect never looked at."""
-        if not denies:
-            return Verdict(True, "rule_allow", rule, *self.rules.where(place))
-        if self.model.effect == reference.ALLOW_OVERRIDE:
-            return _UNMATCHED
-        return Verdict(False, "rule_deny", rule, *self.rules.where(place))
+        return UNDENIED if self.model.effect == reference.DENY_OVERRIDE and self.rules.fields else UNMATCHED
 
 
-def load(source: Source, request: Sequence[str] | None = None) -> tuple[Engine | None, tuple[Finding, ...]]:
+def load(
+    source: Source, request: Sequence[str] | None = None, extensions: Extensions = NO_EXTENSIONS
+) -> tuple[Engine | None, tuple[Finding, ...]]:
     """The engine (None when a finding is an error), and all findings about both files, in their order."""
     in_model = Report(source.model_path, [])
     in_policy = Report(source.policy_path, [])
     with uncollected():
-        engine = _load(source, request, in_model, in_policy)
+        model = _model(source, in_model, extensions)
+        engine = _load(source, model, request, in_model, in_policy)
     lines = operator.attrgetter("line")
     found = (*sorted(in_model.findings, key=lines), *sorted(in_policy.findings, key=lines))
     return (None if errors(found) or engine is None else replace(engine, findings=found)), found
 
 
+def _model(source: Source, report: Report, extensions: Extensions) -> Model | None:
+    text = text_of(source.model, report)
+    return None if report.findings else model_of(text, report, extensions)
+
+
 def _load(
-    source: Source, request: Sequence[str] | None, in_model: Report, in_policy: Report
+    source: Source,
+    model: Model | None,
+    request: Sequence[str] | None,
+    in_model: Report,
+    in_policy: Report,
 ) -> Engine | None:
-    text = text_of(source.model, in_model)
-    model = None if in_model.findings else model_of(text, in_model)
     text = text_of(source.policy, in_policy)
     if in_policy.findings:
         return None
@@ -190,7 +177,6 @@ def _load(
     found = checked(table, model, in_policy)
     if request is not None:
         http_lint.check(model, request, found.rules, in_model, in_policy)
-    found.rules.close()
     if errors(in_model.findings) or errors(in_policy.findings):
         return None
     try:
@@ -198,7 +184,7 @@ def _load(
     except RuntimeError as error:
         in_policy.error(0, "order", f"the rules cannot be put in order: {error}")
         return None
-    drain(table.records, table.ptypes, found.rules.rules, *found.links.values())
+    drain(table.records, table.ptypes, table.texts, found.rules.rules, *found.links.values())
     return _engine(source, model, rules, found.graphs, in_model)
 
 

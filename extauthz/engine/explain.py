@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
 from extauthz.engine.clause import conjuncts, shown
+from extauthz.engine.embedded import filled
 from extauthz.engine.enforcer import EnforceError
 from extauthz.engine.roles import RequestRoles
 from extauthz.engine.scan import matches
@@ -17,9 +18,10 @@ from extauthz.engine.scan import matches
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from extauthz.engine.enforcer import Engine, Verdict
+    from extauthz.engine.enforcer import Engine
     from extauthz.engine.matcher import Test
     from extauthz.engine.rows import Row
+    from extauthz.engine.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,8 @@ def _role_tests(engine: Engine) -> Iterator[Test]:
 def nearest(engine: Engine, values: Sequence[str], roles: Sequence[str], limit: int = 3) -> tuple[Near, ...]:
     """The allowing rules with the fewest failing parts, in the order of the policy. Raises EnforceError."""
     model = engine.model
-    parts = [
-        (shown(part), reference.evaluator(part, engine.functions(values[model.subject], roles)))
-        for part in conjuncts(model)
-    ]
+    parts = [(shown(part), part) for part in conjuncts(model)]
+    evaluate = reference.evaluator(engine.functions(values[model.subject], roles))
     request = {f"r_{name}": value for name, value in zip(model.request, values, strict=True)}
     found = []
     try:
@@ -69,7 +69,11 @@ def nearest(engine: Engine, values: Sequence[str], roles: Sequence[str], limit: 
             if rule.effect != reference.EFFECT_OF["allow"]:
                 continue
             names = {**request, **rule.names}
-            failed = tuple(text for text, holds in parts if not matches(holds(names)))
+            failed = tuple(
+                text
+                for text, part in parts
+                if not matches(evaluate(filled(part, model, rule.row.fields), names))
+            )
             if failed:
                 found.append(Near(rule.row, failed))
     except Exception as error:

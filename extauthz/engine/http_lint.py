@@ -6,7 +6,9 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
+from extauthz.engine import reading
 from extauthz.engine.clause import clauses, constants
+from extauthz.engine.patterns import PLACEHOLDERS, translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _METHOD_START = re.compile(r"[A-Z-]{0,32}")
 _PATH_PATTERNS = frozenset({"==", "keyMatch", "keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5"})
+_META = re.compile(r"[\\.^$*+?{}\[\]|()]")
 _NEVER_IN_A_PATH = re.compile(r"//|/\.{1,2}(?:/|\Z)|[;#\s]|[^\x00-\x7f]")
 
 
@@ -48,7 +51,9 @@ def check(model: Model, request: Sequence[str], rules: Column, in_model: Report,
             meant = constants(model, clause.policy)
             rules.check(field, functools.partial(_action_problem, clause.function, meant), in_policy.error)
         if attribute == "resource" and clause.function in _PATH_PATTERNS:
-            rules.check(field, _path_problem, in_policy.warning)
+            rules.check(field, functools.partial(_path_problem, clause.function), in_policy.warning)
+        if clause.function in reading.FUNCTIONS:
+            reading.check(rules, field, clause.function, in_policy)
 
 
 def _action_problem(function: str, meant: frozenset[str], value: str) -> tuple[str, str] | None:
@@ -57,8 +62,10 @@ def _action_problem(function: str, meant: frozenset[str], value: str) -> tuple[s
     return "action", f"no method is matched by {value!r} under {function}; one row a method, or *"
 
 
-def _path_problem(value: str) -> tuple[str, str] | None:
-    return None if _matches_a_path(value) else ("path", f"no normalised path is matched by {value!r}")
+def _path_problem(function: str, value: str) -> tuple[str, str] | None:
+    if _matches_a_path(function, value):
+        return None
+    return "path", f"no normalised path is matched by {value!r}"
 
 
 def _matches_a_method(function: str, value: str) -> bool:
@@ -70,5 +77,8 @@ def _matches_a_method(function: str, value: str) -> bool:
     return True
 
 
-def _matches_a_path(value: str) -> bool:
+def _matches_a_path(function: str, value: str) -> bool:
+    if function in PLACEHOLDERS and _META.search(translated(function, value)):
+        # Whatever such an expression matches is not to be told by looking at it.
+        return True
     return value.startswith(("/", "*")) and not _NEVER_IN_A_PATH.search(value)

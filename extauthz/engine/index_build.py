@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from extauthz.engine.heads import anchors_of, head_of
 from extauthz.engine.index import Anchors, Heads, Networks, Values
@@ -28,6 +28,7 @@ _ANCHOR_FROM = 16
 _MAX_ANCHORS = 8
 
 Anchor = tuple[int, str]
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,11 @@ class Builder:
     def __init__(self, fields: Sequence[tuple[str, ...]], entries: Sequence[Entry]) -> None:
         self._fields = fields
         self._entries = entries
-        self._heads: dict[str, dict[str, Head]] = {}
-        self._anchors: dict[str, dict[str, tuple[Anchor, ...]]] = {}
+        # Which places of the context the trees look at.
+        self.used: set[int] = set()
+        # By dimension, what is known of each rule's pattern.
+        self._heads: dict[tuple[str, int], list[Head | None]] = {}
+        self._anchors: dict[tuple[str, int], list[tuple[Anchor, ...] | None]] = {}
 
     def tree(self, rules: Sequence[int], dimensions: Sequence[Dimension]) -> Node:
         """The index of some rules; dimensions in the order of preference."""
@@ -133,12 +137,12 @@ class Builder:
     def _by_heads(self, rules: Sequence[int], dimension: Dimension) -> Split:
         split = Split(dimension)
         fields, at, function = self._fields, dimension.field, dimension.function
-        heads = self._heads.setdefault(function, {})
+        heads = self._heads.get((function, at)) or [None] * len(fields)
+        self._heads[function, at] = heads
         for rule in rules:
-            pattern = fields[rule][at]
-            head = heads.get(pattern)
+            head = heads[rule]
             if head is None:
-                head = heads[pattern] = head_of(function, pattern)
+                head = heads[rule] = head_of(function, fields[rule][at])
             groups = split.whole if head[1] else split.heads
             groups.setdefault(head[0], []).append(rule)
         split.heads = _cut(split.heads)
@@ -147,14 +151,14 @@ class Builder:
     def _by_anchors(self, rules: Sequence[int], dimension: Dimension, used: frozenset[Anchor]) -> Split:
         split = Split(dimension)
         function, at = dimension.function, dimension.field
-        known = self._anchors.setdefault(function, {})
+        known = self._anchors.get((function, at)) or [None] * len(self._fields)
+        self._anchors[function, at] = known
         common: Counter[Anchor] = Counter()
         anchors = []
         for rule in rules:
-            pattern = self._fields[rule][at]
-            found = known.get(pattern)
+            found = known[rule]
             if found is None:
-                found = known[pattern] = anchors_of(function, pattern)
+                found = known[rule] = anchors_of(function, self._fields[rule][at])
             free = [anchor for anchor in found if anchor not in used]
             common.update(free)
             anchors.append(free)
@@ -167,23 +171,30 @@ class Builder:
 
     def _node(self, split: Split, dimensions: Sequence[Dimension]) -> Node:
         dimension = split.dimension
+        self.used.add(dimension.at)
         if dimension.anchors is not None:
             return self._anchor_node(split, dimension.anchors, dimensions)
         others = [other for other in dimensions if other is not dimension]
         # Whole values need no second look at their field.
         closed = [other for other in others if other.field != dimension.field]
         if dimension.has_heads:
-            return Heads(
-                dimension.at,
-                {text: self.tree(group, closed) for text, group in split.whole.items()},
-                {text: self.tree(group, others) for text, group in split.heads.items()},
-            )
+            whole, heads, split.whole, split.heads = split.whole, split.heads, {}, {}
+            return Heads(dimension.at, self._children(whole, closed), self._children(heads, others))
         if dimension.function == "ipMatch":
             networks: dict[tuple[int, int, int], list[int]] = {}
             for value, group in split.whole.items():
                 networks.setdefault(Networks.key(value), []).extend(group)
-            return Networks(dimension.at, {key: self.tree(group, closed) for key, group in networks.items()})
-        return Values(dimension.at, {value: self.tree(group, closed) for value, group in split.whole.items()})
+            return Networks(dimension.at, self._children(networks, closed))
+        whole, split.whole = split.whole, {}
+        return Values(dimension.at, self._children(whole, closed))
+
+    def _children(self, groups: dict[K, list[int]], dimensions: Sequence[Dimension]) -> dict[K, Node]:
+        """The groups' trees, put in their places: a dict that grows anew would halt everything meanwhile."""
+        children: dict[K, Any] = groups
+        entries = self._entries
+        for key, group in groups.items():
+            children[key] = entries[group[0]] if len(group) == 1 else self.tree(group, dimensions)
+        return children
 
     def _anchor_node(self, split: Split, used: frozenset[Anchor], dimensions: Sequence[Dimension]) -> Node:
         placed: dict[int, dict[str, Node]] = {}

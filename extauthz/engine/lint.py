@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
 from extauthz.engine.clause import PATTERNS, Clause, clauses, constants
+from extauthz.engine.embedded import expression_problem
 from extauthz.engine.finding import errors
-from extauthz.engine.memory import drain
 from extauthz.engine.patterns import check_groups
 from extauthz.engine.roles import RoleGraph
 
@@ -28,6 +28,7 @@ _FUNCTIONS = reference.matching_functions()
 # Patterns that are expressions whatever keyMatch function reads them; trying each is what loading costs.
 _PLAIN = re.compile(r"(?:/\*|[A-Za-z0-9_/.:~@=,%!&'-])*")
 _LITERAL = frozenset({"==", "g"})
+_REMEMBERED = 2048
 
 Tell = Callable[[int, str, str], None]
 
@@ -43,81 +44,77 @@ class Checked:
 
 def checked(table: Table, model: Model, report: Report) -> Checked:
     """The rows that fit the model; a finding for each other one."""
-    wanted = {"p": len(model.policy), **model.roles}
+    groups = _grouped(table, model, report)
+    rules = groups.pop("p")
+    graphs = {
+        name: RoleGraph.of(model.roles[name], (table.records[at] for at in found), timed=name in model.timed)
+        for name, found in groups.items()
+    }
+    column = Column(table, rules)
+    _check_rules(column, model, report)
+    _check_links(table, groups, graphs, report)
+    for name in model.timed:
+        _check_times(Column(table, groups[name]), model.roles[name], report)
+    return Checked(column, groups, graphs)
+
+
+def _grouped(table: Table, model: Model, report: Report) -> dict[str, list[int]]:
+    """Where the rows of each ptype are that have the right number of fields."""
+    wanted = model.widths
     groups: dict[str, list[int]] = {name: [] for name in wanted}
-    seen = {name: _Seen() for name in wanted}
+    # Records and where they were first, in many small dicts: a large one halts everything while it grows.
+    seen: dict[str, list[dict[tuple[str, ...], int]]] = {name: [{} for _ in range(256)] for name in wanted}
     for at, (ptype, record) in enumerate(zip(table.ptypes, table.records, strict=True)):
         count = wanted.get(ptype)
         if count is None:
             message = f"a row must begin with one of {', '.join(wanted)}, this one with {ptype!r}"
             report.error(table.lines[at], "ptype", message)
             continue
-        before = seen[ptype].before(record, at)
+        before = seen[ptype][hash(record) & 255].setdefault(record, at)
         if before != at:
             report.warning(table.lines[at], "duplicate", f"the same row as line {table.lines[before]}")
         if count == len(record):
             groups[ptype].append(at)
         else:
             report.error(table.lines[at], "arity", _arity(ptype, record, model))
-    drain(*(shard for name in wanted for shard in seen[name].shards))
-    rules = groups.pop("p")
-    graphs = {
-        name: RoleGraph.of(model.roles[name], (table.records[at] for at in found))
-        for name, found in groups.items()
-    }
-    column = Column(table, rules)
-    _check_rules(column, model, report)
-    _check_links(table, groups, graphs, report)
-    return Checked(column, groups, graphs)
-
-
-class _Seen:
-    """Records and where they were first, in many small dicts: a large one halts everything while it grows."""
-
-    def __init__(self) -> None:
-        self.shards: list[dict[tuple[str, ...], int]] = [{} for _ in range(256)]
-
-    def before(self, record: tuple[str, ...], at: int) -> int:
-        return self.shards[hash(record) & 255].setdefault(record, at)
+    for shards in seen.values():
+        while shards:
+            shards.pop()
+    return groups
 
 
 def _arity(ptype: str, fields: Sequence[str], model: Model) -> str:
-    names = model.policy if ptype == "p" else ("name", "role", "domain")[: model.roles[ptype]]
+    names = model.policy
+    if ptype != "p":
+        times = ("from", "until") if ptype in model.timed else ()
+        names = (*("name", "role", "domain")[: model.roles[ptype]], *times)
     count = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
     return f"{count}, the model's {ptype} wants {len(names)} ({', '.join(names)})"
 
 
+@dataclass(frozen=True, slots=True)
 class Column:
-    """The rules of a table, looked at field by field: what is wrong with a value is found once for all its rows."""
+    """The rules of a table, looked at field by field."""
 
-    def __init__(self, table: Table, rules: list[int]) -> None:
-        self.table = table
-        self.rules = rules
-        self._values: dict[int, set[str]] = {}
-
-    def values(self, field: int) -> set[str]:
-        """All values of a field."""
-        if field not in self._values:
-            records = self.table.records
-            self._values[field] = {records[at][field] for at in self.rules}
-        return self._values[field]
+    table: Table
+    rules: list[int]
 
     def check(self, field: int, problem: Callable[[str], tuple[str, str] | None], tell: Tell) -> None:
         """`problem` gives a code and a message for a value that is wrong; `tell` is told of each row of it."""
         records = self.table.records
-        found = {}
-        for value in self.values(field):
+        # Values that come again and again are looked at once; a set of all would halt everything when it grows.
+        fine: set[str] = set()
+        for at in self.rules:
+            value = records[at][field]
+            if value in fine:
+                continue
             wrong = problem(value)
             if wrong:
-                found[value] = wrong
-        if found:
-            for at in self.rules:
-                if records[at][field] in found:
-                    tell(self.table.lines[at], *found[records[at][field]])
-
-    def close(self) -> None:
-        """Nothing more is asked."""
-        drain(*self._values.values())
+                tell(self.table.lines[at], *wrong)
+                continue
+            if len(fine) >= _REMEMBERED:
+                fine.clear()
+            fine.add(value)
 
 
 def _check_rules(column: Column, model: Model, report: Report) -> None:
@@ -134,6 +131,8 @@ def _check_rules(column: Column, model: Model, report: Report) -> None:
         if clause.function in PATTERNS:
             problem = functools.partial(_pattern_problem, clause.function)
             column.check(model.policy.index(clause.policy), problem, report.error)
+    for name in model.embedded:
+        column.check(model.policy.index(name), functools.partial(expression_problem, model), report.error)
     _check_subject(column, used, model, report)
     if not errors(report.findings):
         # Patterns that cannot be read cannot be compared either.
@@ -237,6 +236,29 @@ def _covering(folder: str) -> set[str]:
 
 def _others(record: tuple[str, ...], field: int) -> tuple[str, ...]:
     return (*record[:field], *record[field + 1 :])
+
+
+def _check_times(links: Column, first: int, report: Report) -> None:
+    for field in (first, first + 1):
+        links.check(field, _time_problem, report.error)
+    records, lines = links.table.records, links.table.lines
+    before: dict[tuple[str, ...], int] = {}
+    for at in links.rules:
+        other = before.setdefault(records[at][:first], at)
+        if records[other] != records[at]:
+            message = f"the link of line {lines[other]} at other times; Casbin keeps the last, so write one"
+            report.error(lines[at], "time", message)
+
+
+def _time_problem(text: str) -> tuple[str, str] | None:
+    try:
+        _FUNCTIONS["timeMatch"](text, "_")
+    except RuntimeError as error:
+        return (
+            "time",
+            f"{text!r} is no time like 2030-12-31 23:59:59 (this machine's), and not _ for none: {error}",
+        )
+    return None
 
 
 def _check_links(

@@ -94,6 +94,8 @@ def _call(node: ast.Call, model: Model) -> str:
     if name in model.roles:
         if len(node.args) != model.roles[name]:
             raise Inexact(f"{_shown(node)}: {name} is defined with {model.roles[name]} values")
+        if name in model.timed:
+            raise Inexact(f"roles of {name} hold at some times only")
     elif name not in {*_PATTERNS, "keyMatch", "ipMatch"}:
         raise Inexact(f"{name}() is not compiled")
     elif len(node.args) != 2:

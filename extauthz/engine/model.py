@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
+from extauthz.engine.embedded import embedded_fields
+from extauthz.engine.extension import NO_EXTENSIONS
+from extauthz.engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from extauthz.engine.extension import Extensions
     from extauthz.engine.finding import Report
 
 _SECTIONS = {
@@ -23,7 +27,8 @@ _SECTIONS = {
 }
 _REQUIRED = tuple(section for section in _SECTIONS if section != "role_definition")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ROLE_DEFINITION = re.compile(r"_\s*,\s*_(\s*,\s*_)?")
+# Names and perhaps a domain; in brackets the times from which and until which a row holds.
+_ROLE_DEFINITION = re.compile(r"_\s*,\s*_(?:\s*,\s*_)?(?P<times>\s*,\s*\(\s*_\s*,\s*_\s*\))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +37,10 @@ class Model:
 
     request: tuple[str, ...]
     policy: tuple[str, ...]
-    # How many fields a row of each role definition has: {"g": 2}, or 3 with a domain.
+    # What each role definition is asked with: {"g": 2}, or 3 with a domain.
     roles: Mapping[str, int]
+    # Those of which a row holds from one time until another, which are two fields more.
+    timed: frozenset[str]
     effect: str
     matcher: ast.expr
     # Which request value is the subject, whose roles a request may bring along.
@@ -42,6 +49,15 @@ class Model:
     request_line: int
     effect_line: int
     matcher_line: int
+    vocabulary: Vocabulary
+    # The fields of a rule that hold expressions, for eval().
+    embedded: tuple[str, ...] = ()
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """How many fields a row has behind each first word."""
+        roles = {name: count + 2 * (name in self.timed) for name, count in self.roles.items()}
+        return {"p": len(self.policy), **roles}
 
     @property
     def effect_field(self) -> int | None:
@@ -55,7 +71,7 @@ class _Entry:
     value: str
 
 
-def model_of(text: str, report: Report) -> Model | None:
+def model_of(text: str, report: Report, extensions: Extensions = NO_EXTENSIONS) -> Model | None:
     """The model of a file, or None when its findings contain an error."""
     before = len(report.findings)
     entries = _entries(text, report)
@@ -63,14 +79,27 @@ def model_of(text: str, report: Report) -> Model | None:
         return None
     request = _names(entries["r"], report)
     policy = _names(entries["p"], report)
-    roles = _roles(entries, report)
+    roles, timed = _roles(entries, report)
     effect = _effect(entries["e"], report)
-    matcher = _matcher(entries["m"], _Known(request, policy, frozenset(roles)), report)
+    vocabulary = Vocabulary(request, policy, frozenset(roles), extensions)
+    matcher = _matcher(entries["m"], vocabulary, report)
     if matcher is None or any(finding.severity == "error" for finding in report.findings[before:]):
         return None
     subject = _subject(matcher, request)
-    lines = (entries[kind].line for kind in "rem")
-    return Model(request, policy, roles, effect, matcher, subject, *lines)
+    return Model(
+        request,
+        policy,
+        roles,
+        timed,
+        effect,
+        matcher,
+        subject,
+        request_line=entries["r"].line,
+        effect_line=entries["e"].line,
+        matcher_line=entries["m"].line,
+        vocabulary=vocabulary,
+        embedded=embedded_fields(matcher),
+    )
 
 
 def _entries(text: str, report: Report) -> dict[str, _Entry]:
@@ -132,16 +161,24 @@ def _names(entry: _Entry, report: Report) -> tuple[str, ...]:
     return names
 
 
-def _roles(entries: Mapping[str, _Entry], report: Report) -> dict[str, int]:
-    roles = {}
+def _roles(entries: Mapping[str, _Entry], report: Report) -> tuple[dict[str, int], frozenset[str]]:
+    roles, timed = {}, set()
     for key, entry in entries.items():
         if key.startswith("g"):
-            if not _ROLE_DEFINITION.fullmatch(entry.value):
-                report.error(
-                    entry.line, "roles", f"{key} = {entry.value} is not supported; use _, _ or _, _, _"
+            definition = _ROLE_DEFINITION.fullmatch(entry.value)
+            if definition is None:
+                message = (
+                    f"{key} = {entry.value} is not supported; use _, _ or _, _, _, and (_, _) for two times"
                 )
-            roles[key] = entry.value.count("_")
-    return roles
+                report.error(entry.line, "roles", message)
+            elif definition["times"]:
+                timed.add(key)
+            roles[key] = entry.value.partition("(")[0].count("_")
+    if timed and len(timed) < len(roles):
+        line = max(entries[key].line for key in roles)
+        message = "role definitions with times beside others without: pycasbin then forgets the roles of those without"
+        report.error(line, "roles", message)
+    return roles, frozenset(timed)
 
 
 def _effect(entry: _Entry, report: Report) -> str:
@@ -156,43 +193,16 @@ def _effect(entry: _Entry, report: Report) -> str:
     return effect
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    request: tuple[str, ...]
-    policy: tuple[str, ...]
-    roles: frozenset[str]
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset((*(f"r_{name}" for name in self.request), *(f"p_{name}" for name in self.policy)))
-
-
-def _matcher(entry: _Entry, known: _Known, report: Report) -> ast.expr | None:
+def _matcher(entry: _Entry, vocabulary: Vocabulary, report: Report) -> ast.expr | None:
     try:
         tree = reference.matcher_tree(entry.value)
     except (SyntaxError, ValueError, IndexError, AttributeError, RecursionError, MemoryError) as error:
         report.error(entry.line, "matcher", f"cannot be parsed: {error}")
         return None
-    functions = {*reference.matching_functions(), *reference.EVALUATOR_FUNCTIONS, *known.roles}
-    called = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node in called:
-            if node.id == "eval":
-                report.error(entry.line, "eval", "eval() lets a row of the policy rewrite the matcher")
-            elif node.id not in functions:
-                report.error(entry.line, "function", f"unknown function {node.id}()")
-        elif isinstance(node, ast.Name) and node.id not in known.names:
-            shown = node.id.replace("_", ".", 1) if node.id[:2] in {"r_", "p_"} else node.id
-            report.error(entry.line, "name", f"{shown} is not defined; fields are {_list(_shown(known))}")
-        elif isinstance(node, ast.Attribute) and not hasattr(str, node.attr):
-            report.warning(
-                entry.line, "attribute", f".{node.attr}: the values of a request are texts and have none"
-            )
+    for code, message in vocabulary.problems(tree):
+        tell = report.warning if code == "attribute" else report.error
+        tell(entry.line, code, message)
     return tree
-
-
-def _shown(known: _Known) -> list[str]:
-    return [f"r.{name}" for name in known.request] + [f"p.{name}" for name in known.policy]
 
 
 def _subject(matcher: ast.expr, request: tuple[str, ...]) -> int:

@@ -2,6 +2,7 @@
 
 Rules:
 - a test answers as Casbin's function of that name does (tests/properties hold it to that);
+- a test is given the pattern that it was made from: patterns of one shape share one test, which stays in the cache;
 - plain patterns need no regular expression: a policy of 100,000 paths compiles none;
 - several "/*" in a row are matched without backtracking;
 - a text with a line break is left to the regular expression itself: its "." stops there, its "$" may not.
@@ -9,14 +10,17 @@ Rules:
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import operator
 import re
 from collections.abc import Callable
 from typing import Any
 
 import wcmatch.glob
 
-Test = Callable[[Any], bool]
+# Called with the value and the pattern.
+Test = Callable[[Any, str], bool]
 
 # Stand-ins for ".*" and "[^/]+" in a translated pattern; no field of a policy holds control characters.
 ANYTHING, SEGMENT = "\x01", "\x02"
@@ -32,6 +36,7 @@ BY_LINES = frozenset(PLACEHOLDERS)
 _META = re.compile(r"[\\.^$*+?{}\[\]|()]")
 _META_NO_DOT = re.compile(r"[\\^$*+?{}\[\]|()]")
 _PIECES = re.compile(f"({ANYTHING}|{SEGMENT})")
+_STAND_IN = re.compile(f"[{ANYTHING}{SEGMENT}]")
 # A segment that does not end at a slash: it has no one end that is best.
 _LOOSE = re.compile(f"{SEGMENT}[^/]")
 _STARS = re.compile(r"\*{2,}")
@@ -61,18 +66,21 @@ def is_plain(translation: str) -> bool:
 
 def _key_match(pattern: str) -> Test:
     prefix, star, _ = pattern.partition("*")
-    return _starts(prefix) if star else pattern.__eq__
+    return _starts(len(prefix)) if star else operator.eq
 
 
-def _starts(prefix: str) -> Test:
-    def test(value: str) -> bool:
-        return value.startswith(prefix)
+@functools.lru_cache
+def _starts(length: int) -> Test:
+    """What begins as the pattern does."""
+
+    def test(value: str, pattern: str, length: int = length) -> bool:
+        return value.startswith(pattern[:length])
 
     return test
 
 
 def _key_match2(pattern: str) -> Test:
-    return _path(translated("keyMatch2", pattern)) if pattern != "*" else _starts("")
+    return _path(translated("keyMatch2", pattern)) if pattern != "*" else _starts(0)
 
 
 def _key_match3(pattern: str) -> Test:
@@ -91,8 +99,8 @@ def _key_match5(pattern: str) -> Test:
 
 
 def _without_query(path: Test) -> Test:
-    def test(value: str) -> bool:
-        return path(value.partition("?")[0])
+    def test(value: str, pattern: str) -> bool:
+        return path(value.partition("?")[0], pattern)
 
     return test
 
@@ -100,35 +108,46 @@ def _without_query(path: Test) -> Test:
 def _path(translation: str) -> Test:
     """The test of a translated pattern, for texts without line breaks."""
     if not _META.search(translation):
-        is_open = translation.endswith(ANYTHING)
-        body = translation[:-1] if is_open else translation
-        if ANYTHING not in body and (not is_open or body.endswith("/")):
-            literals = body.split(SEGMENT)
-            if len(literals) == 1:
-                return _starts(body) if is_open else body.__eq__
-            if not _LOOSE.search(body):
-                return _segments(literals, is_open=is_open)
-        elif SEGMENT not in translation:
-            return _pieces(translation.split(ANYTHING))
+        stand_in = _STAND_IN.search(translation)
+        if stand_in is None:
+            return operator.eq
+        shared = _shared(stand_in.start(), translation[stand_in.start() :])
+        if shared is not None:
+            return shared
     if is_plain(translation) and not _LOOSE.search(translation):
         return _atomic(translation)
     return _truth(_expression(translation))
 
 
-def _segments(literals: list[str], *, is_open: bool) -> Test:
-    """Literal texts with a segment between each two; each segment ends at a slash or at the end."""
+@functools.lru_cache(4096)
+def _shared(start: int, rest: str) -> Test | None:
+    """The test of all patterns whose plain text goes up to `start`, where `rest` follows; None: they have none."""
+    if rest == ANYTHING:
+        return _starts(start)
+    is_open = rest.endswith(ANYTHING)
+    body = rest[:-1] if is_open else rest
+    if ANYTHING not in body:
+        if _LOOSE.search(body):
+            return None
+        return _segments(start, tuple(body.split(SEGMENT)[1:]), is_open=is_open)
+    return _pieces(start, rest.split(ANYTHING)[1:]) if SEGMENT not in rest else None
+
+
+def _segments(start: int, literals: tuple[str, ...], *, is_open: bool) -> Test:
+    """Plain text up to `start`, then literal texts, each behind a segment that ends at a slash or at the end."""
 
     # Defaults are looked up faster than what encloses a function.
     def test(
         value: str,
-        first: str = literals[0],
-        rest: tuple[str, ...] = tuple(literals[1:]),
+        pattern: str,
+        start: int = start,
+        literals: tuple[str, ...] = literals,
         is_open: bool = is_open,
     ) -> bool:
-        if not value.startswith(first):
+        if not value.startswith(pattern[:start]):
             return False
-        at = len(first)
-        for literal in rest:
+        at = start
+        for literal in literals:
             end = value.find("/", at)
             if end < 0:
                 end = len(value)
@@ -140,14 +159,14 @@ def _segments(literals: list[str], *, is_open: bool) -> Test:
     return test
 
 
-def _pieces(pieces: list[str]) -> Test:
-    """Literal texts with anything between them: each is taken where it first comes."""
-    first, *middle, last = pieces
+def _pieces(start: int, pieces: list[str]) -> Test:
+    """Plain text up to `start`, then literal texts with anything before each, taken where it first comes."""
+    *middle, last = pieces
 
-    def test(value: str) -> bool:
-        if not value.startswith(first):
+    def test(value: str, pattern: str) -> bool:
+        if not value.startswith(pattern[:start]):
             return False
-        at = len(first)
+        at = start
         for piece in middle:
             at = value.find(piece, at)
             if at < 0:
@@ -187,7 +206,7 @@ def _truth(expression: str) -> Test:
     """A regular expression, compiled at its first use: it takes a hundred times as long as any other test."""
     matched: Callable[[str], re.Match[str] | None] | None = None
 
-    def test(value: str) -> bool:
+    def test(value: str, _pattern: str) -> bool:
         nonlocal matched
         if matched is None:
             matched = re.compile(expression).match
@@ -210,7 +229,7 @@ def _glob_match(pattern: str) -> Test:
         pattern = "{" + pattern[:-3] + "," + pattern + "}"
     compiled: wcmatch.glob.WcMatcher[str] | None = None
 
-    def test(value: str) -> bool:
+    def test(value: str, _pattern: str) -> bool:
         nonlocal compiled
         if compiled is None:
             compiled = wcmatch.glob.compile(pattern, flags=wcmatch.glob.GLOBSTAR | wcmatch.glob.BRACE)
@@ -220,7 +239,12 @@ def _glob_match(pattern: str) -> Test:
 
 
 def _ip_match(pattern: str) -> Test:
-    return ipaddress.ip_network(pattern, strict=False).__contains__
+    contains = ipaddress.ip_network(pattern, strict=False).__contains__
+
+    def test(address: Any, _pattern: str) -> bool:
+        return contains(address)
+
+    return test
 
 
 def _by_expression2(pattern: str) -> Test:
@@ -242,7 +266,7 @@ def _by_expression4(pattern: str) -> Test:
     tokens = PLACEHOLDERS["keyMatch4"].findall(pattern)
     matched = re.compile(_expression(translated("keyMatch4", pattern)).replace("[^/]+", "([^/]+)")).match
 
-    def test(value: str) -> bool:
+    def test(value: str, _pattern: str) -> bool:
         found = matched(value)
         if found is None:
             return False

@@ -16,7 +16,7 @@ from casbin.effect import effect_to_bool, get_effector
 from casbin.effect.effector import Effector
 from casbin.model import FunctionMap, Model
 from casbin.persist.adapter import _extract_tokens
-from casbin.util import SimpleEval
+from casbin.util import SimpleEval, escape_assertion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,10 +61,20 @@ def matcher_tree(text: str) -> ast.expr:
     """
     model = Model()
     model.add_def("m", "m", text)
+    return _parsed(model["m"]["m"].value)
+
+
+def expression_tree(text: str) -> ast.expr:
+    """An expression of a rule, for eval(), after Casbin's own rewriting, parsed. Raises SyntaxError."""
+    # Unlike a matcher's, its comments are not cut off.
+    return _parsed(escape_assertion(text))
+
+
+def _parsed(text: str) -> ast.expr:
     with warnings.catch_warnings():
         # Of escapes like "\\d" in a matcher's texts, which mean what Casbin takes them for.
         warnings.simplefilter("ignore")
-        expression = CoreEnforcer._get_expression(model["m"]["m"].value, {})  # noqa: SLF001 - its only home
+        expression = CoreEnforcer._get_expression(text, {})  # noqa: SLF001 - its only home
         body = ast.parse(expression.expr.strip()).body
     if len(body) != 1 or not isinstance(body[0], ast.Expr):
         raise SyntaxError("not one expression")
@@ -76,14 +86,12 @@ def tokens(line: str) -> list[str]:
     return list(_extract_tokens(line))
 
 
-def evaluator(
-    tree: ast.expr, functions: dict[str, Callable[..., Any]]
-) -> Callable[[Mapping[str, Any]], object]:
-    """Casbin's evaluator over a parsed matcher. Not to be shared between requests; keeps `functions`."""
+def evaluator(functions: dict[str, Callable[..., Any]]) -> Callable[[ast.expr, Mapping[str, Any]], object]:
+    """Casbin's evaluator of parsed matchers. Not to be shared between requests; keeps `functions`."""
     simple = SimpleEval("", functions)
-    simple.ast_parsed_value = tree
 
-    def evaluate(names: Mapping[str, Any]) -> object:
+    def evaluate(tree: ast.expr, names: Mapping[str, Any]) -> object:
+        simple.ast_parsed_value = tree
         result: object = simple.eval(names)
         return result
 

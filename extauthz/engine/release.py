@@ -25,7 +25,7 @@ def release(engine: Engine) -> None:
             drain(part)
     for graph in engine.graphs.values():
         drain(*graph.domains.values())
-    drain(engine.rules.fields)
+    drain(engine.rules.verdicts, engine.rules.fields)
 
 
 def _release_tree(root: Any) -> None:

@@ -10,13 +10,18 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from extauthz.engine import reference
 from extauthz.engine.reference import MAX_HOPS
-from extauthz.engine.shape import shape_of
+from extauthz.engine.shape import Deep, mark_deep, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from extauthz.engine.shape import Links, Shape
+
+
+# Up to here a longer tuple is cheaper than a list on the side.
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -25,19 +30,22 @@ class RoleGraph:
 
     arity: int
     domains: Mapping[str, Links]
+    # By domain, name and role: from when and until when a link holds. None: all always do.
+    times: Mapping[tuple[str, str, str], tuple[str, str]] | None = None
 
     @classmethod
-    def of(cls, arity: int, rows: Iterable[Sequence[str]]) -> RoleGraph:
-        domains: dict[str, Links] = {}
-        several: dict[tuple[str, str], list[str]] = {}
-        for name, role, *in_domain in rows:
-            domain = in_domain[0] if in_domain else ""
-            links = domains.setdefault(domain, {})
-            if links.setdefault(name, (role,))[0] != role:
-                several.setdefault((domain, name), []).append(role)
-        for (domain, name), roles in several.items():
-            domains[domain][name] = tuple(dict.fromkeys((domains[domain][name][0], *roles)))
-        return cls(arity, domains)
+    def of(cls, arity: int, rows: Iterable[Sequence[str]], *, timed: bool = False) -> RoleGraph:
+        """The graph of these rows: name, role, and with an arity of 3 a domain; and two times where `timed`."""
+        if not timed:
+            return cls(arity, _domains(arity, rows))
+        rows = tuple(rows)
+        times = {((*row[2:arity], "")[0], row[0], row[1]): (row[arity], row[arity + 1]) for row in rows}
+        return cls(arity, _domains(arity, (row[:arity] for row in rows)), times)
+
+    def holds(self, domain: str, name: str, role: str) -> bool:
+        """Whether a link holds now, as Casbin's timeMatch tells."""
+        times = self.times.get((domain, name, role)) if self.times else None
+        return times is None or reference.matching_functions()["timeMatch"](*times) is True
 
     @functools.cached_property
     def shape(self) -> Shape:
@@ -50,7 +58,7 @@ class RoleGraph:
         roles = links.get(name) if links else None
         if not links or not roles:
             return (name,)
-        if links.keys().isdisjoint(roles):
+        if roles.__class__ is not Deep:
             return (name, *roles)
         reached = dict.fromkeys((name,))
         frontier = [name]
@@ -61,6 +69,29 @@ class RoleGraph:
                 break
             reached.update(dict.fromkeys(frontier))
         return tuple(reached)
+
+
+def _domains(arity: int, rows: Iterable[Sequence[str]]) -> dict[str, Links]:
+    domains: dict[str, Links] = {"": {}} if arity == 2 else {}
+    links = domains.get("", {})
+    several: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        name, role, domain = row if arity > 2 else (*row, "")
+        if arity > 2:
+            links = domains.setdefault(domain, {})
+        roles = links.get(name)
+        if roles is None:
+            links[name] = (role,)
+        elif len(roles) < _FEW:
+            if role not in roles:
+                links[name] = (*roles, role)
+        else:
+            several.setdefault((domain, name), []).append(role)
+    for (domain, name), more in several.items():
+        domains[domain][name] = tuple(dict.fromkeys((*domains[domain][name], *more)))
+    for links in domains.values():
+        mark_deep(links)
+    return domains
 
 
 @dataclass(slots=True)
@@ -109,13 +140,15 @@ class RequestRoles:
         for _ in range(MAX_HOPS):
             following = []
             for held in frontier:
-                for role in self._roles(links, held):
+                for role in self._roles(links, held, domain):
                     if role not in reached:
                         reached[role] = held
                         following.append(role)
             frontier = following
         return reached
 
-    def _roles(self, links: Links, name: str) -> tuple[str, ...]:
+    def _roles(self, links: Links, name: str, domain: str) -> tuple[str, ...]:
         own = links.get(name, ())
+        if self.graph.times:
+            own = tuple(role for role in own if self.graph.holds(domain, name, role))
         return own + self.extra if name == self.subject else own

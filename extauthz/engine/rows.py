@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from extauthz.engine.memory import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from extauthz.engine.finding import Report
 
@@ -24,6 +24,10 @@ _SPECIAL = frozenset('()[]"#')
 _ODD = (*_SPECIAL, "\t", "\r", "  ", " ,", " \n", "\n ")
 # Small, so that a comment costs only its neighbours the short way.
 _BLOCK = 4096
+# Casbin takes seconds for each look at a pattern of some 20,000 characters; no path is as long.
+_LONGEST = 4500
+# Texts that are remembered to be one object where they come again; a larger dict halts everything when it grows.
+_POOLED = 40_000
 _OPENING = {"(": ")", "[": "]"}
 
 
@@ -47,14 +51,13 @@ class _Unreadable(Exception):  # noqa: N818 - never leaves this module
 class Table:
     """Rows in columns, for policies of a million rows: `records` hold the fields behind the ptypes.
 
-    `lines` count from 1, `starts` say where in `source` the line begins.
+    `lines` count from 1, `texts` are the lines as written.
     """
 
-    source: str
     ptypes: list[str] = entry(default_factory=list)
     records: list[tuple[str, ...]] = entry(default_factory=list)
     lines: array[int] = entry(default_factory=lambda: array("L"))
-    starts: array[int] = entry(default_factory=lambda: array("L"))
+    texts: list[str] = entry(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -62,12 +65,14 @@ class Table:
 
 def table_of(text: str, report: Report) -> Table:
     """All rows of a policy. Lines that cannot be read become findings and are left out."""
-    reader = _Reader(Table(text), report)
+    reader = _Reader(Table(), report)
     for block in _blocks(text):
-        if _is_plain(block):
+        if len(block) <= _LONGEST and _is_plain(block):
             reader.take_plain(block)
         else:
             reader.take_odd(block)
+        if len(reader.pool) > _POOLED:
+            reader.pool.clear()
     drain(reader.pool)
     return reader.table
 
@@ -100,25 +105,21 @@ class _Reader:
     # Equal texts are one object: it saves most of the memory, and comparing them is comparing addresses.
     pool: dict[str, str] = entry(default_factory=dict)
     number: int = 1
-    at: int = 0
 
     def take_plain(self, block: str) -> None:
         table, pooled = self.table, self.pool.setdefault
         comma = ", " if ", " in block else ","
-        add, add_ptype = table.records.append, table.ptypes.append
-        add_line, add_start = table.lines.append, table.starts.append
-        at = self.at
         lines = block.split("\n")
-        for number, line in enumerate(lines, start=self.number):
-            if line:
-                ptype, *fields = line.split(comma)
-                add_ptype(pooled(ptype, ptype))
-                add(tuple(map(pooled, fields, fields)))
-                add_line(number)
-                add_start(at)
-            at += len(line) + 1
+        numbers: Iterable[int] = range(self.number, self.number + len(lines))
         self.number += len(lines)
-        self.at = at
+        if "" in lines:
+            numbers = [number for number, line in zip(numbers, lines, strict=True) if line]
+            lines = [line for line in lines if line]
+        rows = [line.split(comma) for line in lines]
+        table.ptypes += [row.pop(0) for row in rows]
+        table.records += [tuple(map(pooled, row, row)) for row in rows]
+        table.lines.extend(numbers)
+        table.texts += lines
 
     def take_odd(self, block: str) -> None:
         for line in block.split("\n"):
@@ -126,9 +127,12 @@ class _Reader:
             if stripped and not stripped.startswith("#"):
                 self._take_line(stripped)
             self.number += 1
-            self.at += len(line) + 1
 
     def _take_line(self, line: str) -> None:
+        if len(line) > _LONGEST:
+            message = f"a row of {len(line)} characters; {_LONGEST} are the most"
+            self.report.error(self.number, "long", message)
+            return
         try:
             ptype, *fields = _fields(line)
         except _Unreadable as error:
@@ -137,7 +141,7 @@ class _Reader:
         self.table.ptypes.append(ptype)
         self.table.records.append(tuple(map(self.pool.setdefault, fields, fields)))
         self.table.lines.append(self.number)
-        self.table.starts.append(self.at)
+        self.table.texts.append(line)
         if '"' in line:
             message = "Casbin's own loaders keep the quotes and split at commas between them"
             self.report.warning(self.number, "quoted", message)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 from extauthz.engine import reference
+from extauthz.engine.embedded import filled
 from extauthz.engine.rows import Row
+from extauthz.engine.verdict import verdict_of
 
 if TYPE_CHECKING:
+    import ast
     from collections.abc import Iterable
 
     from extauthz.engine.model import Model
     from extauthz.engine.rows import Table
+    from extauthz.engine.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +39,31 @@ class Rules(Sequence[Rule]):
 
     def __init__(self, table: Table, order: Iterable[int], model: Model) -> None:
         """`order`: where in the table each rule is."""
-        self._source = table.source
         self._model = model
-        # The fields of each rule; and for each 1 where it denies, else 0.
+        # The fields of each rule; what is answered where it decides; and for each 1 where it denies, else 0.
         self.fields: list[tuple[str, ...]] = []
-        # Line and start in the file's text, rule by rule: one look finds both.
-        self._where = array("L")
-        for at in order:
-            self.fields.append(table.records[at])
-            self._where.append(table.lines[at])
-            self._where.append(table.starts[at])
+        self.verdicts: list[Verdict] = []
         effect = model.effect_field
-        self.denies = bytes(len(self.fields) if effect is None else [])
-        if effect is not None:
-            self.denies = bytes([fields[effect] == "deny" for fields in self.fields])
+        for at in order:
+            fields = table.records[at]
+            denies = effect is not None and fields[effect] == "deny"
+            self.fields.append(fields)
+            self.verdicts.append(verdict_of(fields, table.lines[at], table.texts[at], denies=denies))
+        self.denies = bytes([not verdict.allowed for verdict in self.verdicts])
+
+        # The matcher with each rule's own expressions, where it evaluates such.
+        self._filled = (
+            [filled(model.matcher, model, fields) for fields in self.fields] if model.embedded else []
+        )
+
+    def matcher(self, index: int) -> ast.expr:
+        """What has to hold for a rule to match."""
+        return self._filled[index] if self._filled else self._model.matcher
 
     def where(self, index: int) -> tuple[int, str]:
         """The line of a rule in the policy file, and what is written there."""
-        where, source = self._where, self._source
-        start = where[2 * index + 1]
-        end = source.find("\n", start)
-        return where[2 * index], source[start : None if end < 0 else end].strip()
+        verdict = self.verdicts[index]
+        return verdict.line or 0, verdict.text
 
     def effect(self, index: int) -> int:
         """Allow or deny as Casbin counts them."""
@@ -90,5 +97,7 @@ def rules_in_order(model: Model, table: Table, found: Sequence[int], links: Sequ
         return Rules(table, found, model)
     lists = [list(table.records[at]) for at in found]
     place = {id(fields): at for fields, at in zip(lists, found, strict=True)}
-    ordered = reference.sorted_rows(model.policy, model.effect, lists, [table.records[at] for at in links])
+    ordered = reference.sorted_rows(
+        model.policy, model.effect, lists, [table.records[at][: model.roles["g"]] for at in links]
+    )
     return Rules(table, (place[id(fields)] for fields in ordered), model)

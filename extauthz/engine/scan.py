@@ -34,14 +34,14 @@ class Scan:
         Raises whatever the matcher raises on these values.
         """
         rule_of_effects = reference.EffectRule(self.model.effect)
-        evaluate = reference.evaluator(self.model.matcher, self.functions(values[self.model.subject], roles))
+        evaluate = reference.evaluator(self.functions(values[self.model.subject], roles))
         names = dict(zip((f"r_{name}" for name in self.model.request), values, strict=True))
         fields = [f"p_{name}" for name in self.model.policy]
         effects: set[int] = set()
         last = NONE
         for place, rule in enumerate(self.rules.fields):
             names.update(zip(fields, rule, strict=True))
-            if not matches(evaluate(names)):
+            if not matches(evaluate(self.rules.matcher(place), names)):
                 effects.add(reference.INDETERMINATE)
                 continue
             effects.add(self.rules.effect(place))
@@ -53,7 +53,7 @@ class Scan:
 
     def functions(self, subject: str, roles: Sequence[str]) -> dict[str, Callable[..., Any]]:
         """What the matcher may call in one request."""
-        functions = reference.matching_functions()
+        functions = reference.matching_functions() | dict(self.model.vocabulary.extensions.functions)
         for name, graph in self.graphs.items():
             extra = tuple(roles) if name == "g" else ()
             functions[name] = RequestRoles(graph, subject, extra).function()

@@ -17,6 +17,20 @@ Links = dict[str, tuple[str, ...]]
 _BUDGET = 3_000_000
 
 
+class Deep(tuple[str, ...]):
+    """The roles of a name, where one of them has roles itself; those of most names have none."""
+
+    __slots__ = ()
+
+
+def mark_deep(links: Links) -> None:
+    """Tell the names whose roles have roles from the others, once for all walks."""
+    names = links.keys()
+    for name, roles in links.items():
+        if not names.isdisjoint(roles):
+            links[name] = Deep(roles)
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """`cycle`: names that are roles of each other in a circle, or nothing. `too_deep`: a name, and a role of it
@@ -48,9 +62,7 @@ def _shape(links: Links) -> Shape:
 
 def _measured(links: Links) -> tuple[int, int] | None:
     """The longest way, and the most roles that a name has (counted once a way); None where there is a circle."""
-    names = links.keys()
-    # Most names are users: their roles have no roles.
-    deep = [name for name, roles in links.items() if not names.isdisjoint(roles)]
+    deep = [name for name, roles in links.items() if roles.__class__ is Deep]
     sizes: dict[str, tuple[int, int]] = {}
     for name in deep:
         if name not in sizes and not _settle(name, links, sizes):

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extauthz.analysis.advice import advice
 from extauthz.engine import EnforceError, Severity, load
+from extauthz.engine.compat import differences
 from extauthz.explanation import Explanation, Question, explain
 from gateledger.cli.explained import lines_of, plain_of
 from gateledger.cli.options import Unusable, common, format_option
 from gateledger.cli.output import emit
 from gateledger.cli.policy_diff import diff_command
-from gateledger.cli.policy_files import loaded, policy_files
+from gateledger.cli.policy_files import extensions_for, loaded, policy_files
 from gateledger.cli.policy_question import what_can_command, who_can_command
 from gateledger.cli.policy_test import test_command
 
@@ -32,13 +34,19 @@ def policy() -> None:
 @policy.command("lint")
 @common
 @policy_files
+@click.option("--compat", is_flag=True, help="Say also which lines pycasbin would drop or read otherwise.")
 @format_option
-def lint(settings: Settings, source: Source, format_: str) -> None:
+def lint(*, settings: Settings, source: Source, compat: bool, format_: str) -> None:
     """Say what is wrong with the model and the policy.
 
     An error keeps a policy from being loaded, a warning does not. Exit code 1 on any error.
     """
-    engine, findings = load(source, settings.extauthz.request)
+    extensions = extensions_for(settings)
+    engine, findings = load(source, settings.extauthz.request, extensions)
+    if engine is not None:
+        findings = (*findings, *advice(engine))
+    if compat:
+        findings = (*findings, *differences(source, extensions))
     if format_ == "table":
         _say(source, engine, findings)
     else:

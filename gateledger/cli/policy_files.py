@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from extauthz.engine import PolicyError, load, read
+from extauthz.extensions import extensions_of
 from gateledger.cli.options import Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from extauthz.engine import Engine, Source
+    from extauthz.engine import Engine, Extensions, Source
     from gateledger.settings import Settings
 
 
@@ -46,6 +47,14 @@ def source_of(model: Path | None, policy: Path | None) -> Source:
         raise Unusable(str(error)) from error
 
 
+def extensions_for(settings: Settings) -> Extensions:
+    """What the model may use by the settings. Raises Unusable for functions that cannot be imported."""
+    try:
+        return extensions_of(settings.extauthz)
+    except PolicyError as error:
+        raise Unusable(str(error)) from error
+
+
 def shown(path: Path | None) -> Path:
     """A path as it stands in findings: as short as it can be clicked on."""
     if path is None:
@@ -56,11 +65,12 @@ def shown(path: Path | None) -> Path:
 
 def loaded(source: Source, settings: Settings) -> tuple[Engine, tuple[str, ...]]:
     """The engine, and what its request values mean; nothing where the settings are for another model."""
-    engine, findings = load(source, settings.extauthz.request)
+    extensions = extensions_for(settings)
+    engine, findings = load(source, settings.extauthz.request, extensions)
     if engine is not None:
         return engine, settings.extauthz.request
     if any(finding.code == "request" for finding in findings):
-        engine, findings = load(source)
+        engine, findings = load(source, extensions=extensions)
         if engine is not None:
             return engine, ()
     raise Unusable("\n".join(str(finding) for finding in findings))

@@ -42,7 +42,7 @@ _TIMEOUT_SECONDS = 5.0
 # Where Envoy says when it started, to the millisecond, and who it is.
 _STARTED = "/config_dump?mask=last_updated,bootstrap.node.id"
 _STATS = (
-    r"/stats?usedonly&filter=^(http\..*\.(downstream_rq_(completed|active)|ext_authz\..*)|access_logs\.grpc_access_log\..*"
+    r"/stats?usedonly&filter=^(http\..*\.(downstream_rq_(total|completed|active)|ext_authz\..*)|access_logs\.grpc_access_log\..*"
     r"|cluster\.alslog\.(upstream_cx_destroy_with_active_rq|upstream_cx_connect_fail|upstream_rq_rx_reset))$"
 )
 _STAT = re.compile(r"^([^:\n]+): (\d+)$", re.MULTILINE)
@@ -50,6 +50,8 @@ _STAT = re.compile(r"^([^:\n]+): (\d+)$", re.MULTILINE)
 _OWN = ("http.admin.", "http.async-client.")
 # Named in every reading, so that one is there also where nothing has happened yet.
 ALWAYS = "access_logs.grpc_access_log.logs_written"
+# How long Envoy's answer took, in microseconds: the counters were looked up some time in it (audit/gaps.py).
+TOOK = "gateledger.reading_us"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,14 @@ class Restarted(Exception):  # noqa: N818 - no error: the next look is at the ne
 async def read(client: httpx.AsyncClient) -> Reading:
     """The counters of the Envoy behind the client. Raises httpx.HTTPError, ValueError and Restarted."""
     node, started_at = await _epoch(client)
+    asked = time.monotonic_ns()
     answer = await client.get(_STATS)
-    read_at = time.time_ns()
+    took, read_at = time.monotonic_ns() - asked, time.time_ns()
     if answer.status_code != 200:
         raise ValueError(f"Envoy answered {answer.status_code} for its counters")
     if await _epoch(client) != (node, started_at):
         raise Restarted
-    return Reading(node, started_at, read_at, counters_in(answer.text))
+    return Reading(node, started_at, read_at, {**counters_in(answer.text), TOOK: took // 1000 + 1})
 
 
 def counters_in(text: str) -> dict[str, int]:

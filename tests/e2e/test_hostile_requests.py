@@ -178,3 +178,8 @@ def _claims(done: Run, token: str) -> dict[str, Any]:
         return {}
     payload = done.tokens[token].split(".")[1]
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+def test_envoy_counts_each_end_that_the_ledger_records(done: Run) -> None:
+    """On this `audit gaps` rests: malformed requests and clients that leave before an answer are counted too."""
+    assert done.ended == done.recorded > len(done.results) / 2

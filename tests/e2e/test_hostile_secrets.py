@@ -13,8 +13,9 @@ from hostile_stack import HostileStack
 
 SECRET = "S3cr3tNobodyShouldEverRead"
 TARGET = "/orders/health"
-# Where a client carries secrets. What else it writes (path, user agent, parameters with names of no meaning)
-# is stored as it came: docs/security.md says so. Add a place here once it is redacted.
+TOKEN = f"eyJhbGciOiJIUzI1NiJ9.{SECRET}.{SECRET}"
+# Where a client carries secrets. What else it writes, with neither a name nor a form that tells, is stored as it
+# came: docs/security.md says so. Add a place here once it is redacted.
 PLANTED = [
     pytest.param(TARGET, {"authorization": f"Basic {SECRET}"}, id="Basic"),
     pytest.param(TARGET, {"authorization": f"Bearer {SECRET}"}, id="Bearer"),
@@ -36,6 +37,12 @@ PLANTED = [
         )
     ),
     pytest.param(f"{TARGET}?x;token={SECRET}", {}, id="behind a semicolon"),
+    pytest.param(f"/orders/{TOKEN}", {}, id="a JWT in the path"),
+    pytest.param(f"/orders/token={SECRET}", {}, id="a parameter in the path"),
+    pytest.param(f"{TARGET}?q={TOKEN}", {}, id="a JWT under a harmless name"),
+    pytest.param(f"{TARGET}?q=Bearer%20{SECRET}", {}, id="a bearer under a harmless name"),
+    pytest.param(f"{TARGET}?next=%2Flogin%3Ftoken%3D{SECRET}", {}, id="an address within an address"),
+    pytest.param(TARGET, {"user-agent": f"planted {TOKEN}"}, id="a JWT in the user agent"),
 ]
 
 
@@ -60,7 +67,7 @@ def stored(hostile: HostileStack, done: Run) -> dict[str, str]:
 
 def test_the_scan_sees_what_is_there(stored: dict[str, str]) -> None:
     assert {"access_log", "batches", "decision_log", "envoy_counters", "policies", "unparsed"} <= set(stored)
-    assert stored["access_log"].count('"planted"') == len(PLANTED)
+    assert stored["access_log"].count('"planted') == len(PLANTED)
     assert '"alice"' in stored["access_log"]
     assert "rule_allow" in stored["decision_log"]
 

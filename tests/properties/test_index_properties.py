@@ -10,7 +10,7 @@ import pytest
 from policy_texts import ALLOW_AND_DENY, ALLOW_OVERRIDE, DENY_OVERRIDE, PRIORITY, model_text, source
 
 from extauthz.engine import Engine
-from extauthz.engine.held import WIDE, Holder
+from extauthz.engine.held import WIDE, Holder, names_of
 from extauthz.engine.roles import RequestRoles, RoleGraph
 
 SERVICES = "g(r.sub, p.sub) && keyMatch(r.svc, p.svc) && {path} && keyMatch(r.act, p.act)"
@@ -210,5 +210,5 @@ def test_what_is_held_is_what_a_walk_through_the_roles_finds() -> None:
             ):
                 expected = walk.reached(name, domain).keys()
 
-                assert expected == {role for role in [*names, name] if role in held[0] or role in held[1]}
-                assert expected == set(held[2])
+                assert expected == {role for role in names if role in {name, *held[0], *held[1]}}
+                assert expected == set(names_of(name, *held))

@@ -29,11 +29,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """All results by the case's name. `strangers` are rows and requests that no case accounts for."""
+    """All results by the case's name. `strangers` are rows and requests that no case accounts for.
+
+    `ended` is how many requests Envoy says that it ended, `recorded` how many rows tell of an end.
+    """
 
     results: Mapping[str, Result]
     tokens: Mapping[str, str]
     strangers: Sequence[object]
+    ended: int
+    recorded: int
 
 
 def run(hostile: HostileStack) -> Run:
@@ -42,6 +47,9 @@ def run(hostile: HostileStack) -> Run:
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         replies = list(pool.map(lambda case: talk(hostile.address, case), cases))
     hostile.settled()
+    counted = hostile.counters(r"^http\.gate\.downstream_rq_(total|active)$")
+    ended = counted["http.gate.downstream_rq_total"] - counted["http.gate.downstream_rq_active"]
+    recorded = len(hostile.stack.rows("is_end AND network_protocol != 'tcp'"))
     rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in hostile.stack.rows("user_agent_original != 'last'"):
         rows[str(row["client_direct_address"].ipv4_mapped)].append(row)
@@ -55,7 +63,7 @@ def run(hostile: HostileStack) -> Run:
         )
         for case, reply in zip(cases, replies, strict=True)
     }
-    return Run(results, texts, [*rows.values(), *seen.values(), *hostile.upstream.noise])
+    return Run(results, texts, [*rows.values(), *seen.values(), *hostile.upstream.noise], ended, recorded)
 
 
 def _order(row: Mapping[str, Any]) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ The law that holds in every outcome of a kill, whoever wins which race: what was
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -79,10 +80,16 @@ class Period:
         now = time.time()
         eventually(lambda: not waiting(self.stack), "all is stored")
         eventually(lambda: last_reading(self.stack) >= (read_since or now), "a reading of the counters")
+        return eventually(lambda: self._compared(now), "all of the period is compared")
+
+    def _compared(self, until: float) -> Told | None:
+        """What is said; None when it is not said of all that came before `until`, because something waits again."""
         start = datetime.fromtimestamp(self.since, UTC).isoformat()
-        settle = str(time.time() - now)
+        settle = str(time.time() - until)
         done = self.stack.run("audit", "gaps", "--since", start, "--settle", settle, "--format", "json")
         assert done.returncode in (0, 1), done.stderr
+        if "nothing could be compared" in done.stderr or "still wait to be stored" in done.stderr:
+            return None
         return Told(done.returncode, json.loads(done.stdout), done.stderr)
 
 
@@ -102,9 +109,28 @@ def settle(stack: StackProcess) -> int:
         answered += 1
         return answer.headers["x-request-id"] if answer.status == 200 else None
 
-    stack.row(eventually(passed, "a request that passes"))
+    request_id = eventually(passed, "a request that passes")
+    # Whoever was killed runs again by then, but may not listen yet.
+    eventually(lambda: answers(stack), "ClickHouse answers")
+    stack.row(request_id)
+    # Its decision comes by another way.
+    eventually(lambda: decided(stack, request_id), "its decision")
     eventually(lambda: not waiting(stack), "empty spools")
     return answered
+
+
+def answers(stack: StackProcess) -> bool:
+    """Whether ClickHouse does."""
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{stack.ready['clickhouse']}/ping", trust_env=False).status_code == 200
+    return False
+
+
+def decided(stack: StackProcess, request_id: str) -> int:
+    """How many decisions of that request the ledger has."""
+    with stack.reader() as client:
+        sql = "SELECT count() FROM audit.decision_log WHERE request_id = {id:String}"
+        return int(client.query(sql, parameters={"id": request_id}).result_rows[0][0])
 
 
 def counters(stack: StackProcess) -> dict[str, int]:

@@ -85,6 +85,8 @@ class Ledger:
 
 NAMES = {
     "completed": "http.gate.downstream_rq_completed",
+    "total": "http.gate.downstream_rq_total",
+    "took": "gateledger.reading_us",
     "active": "http.gate.downstream_rq_active",
     "written": "access_logs.grpc_access_log.logs_written",
     "dropped": "access_logs.grpc_access_log.logs_dropped",
@@ -248,5 +250,45 @@ def test_readings_that_follow_one_another_closely_make_no_gap(ledger: Ledger) ->
     for number in range(10):
         ledger.reading(number / 10, completed=100 + number, written=100 + number, flushed=100 + number)
         ledger.record(number / 10 + 0.05)
+
+    assert ledger.told() == []
+
+
+def test_what_a_killed_envoy_did_after_its_last_reading_is_not_the_next_ones(ledger: Ledger) -> None:
+    ledger.reading(-10, completed=100, written=100, flushed=100)
+    ledger.reading(5, completed=100, written=100, flushed=100)
+    # In no reading; and the next Envoy is read at once: what its reading's slack reaches is not its own.
+    ledger.record(9.7, duration=0.01)
+    ledger.reading(10.1, started=10, completed=0)
+    ledger.reading(20, started=10, completed=0)
+
+    assert ledger.told() == []
+
+
+def test_the_slack_of_a_killed_envoys_last_reading_takes_nothing_from_the_next_one(ledger: Ledger) -> None:
+    ledger.reading(-10, completed=100, written=100, flushed=100)
+    ledger.reading(9.9, completed=100, written=100, flushed=100)
+    ledger.record(10.02, duration=0.01)
+    ledger.reading(20, started=10, completed=1, written=1, flushed=1)
+
+    assert ledger.told() == []
+
+
+def test_a_reading_that_took_long_may_stand_anywhere_in_that_time(ledger: Ledger) -> None:
+    ledger.reading(-10, completed=100, written=100, flushed=100)
+    ledger.record(7, duration=0.01)
+    ledger.reading(10, completed=100, written=100, flushed=100, took=4_000_000)
+    ledger.reading(20, completed=101, written=101, flushed=101)
+
+    assert ledger.told() == []
+
+
+def test_an_answer_under_way_and_a_client_that_left_are_counted_when_they_end(ledger: Ledger) -> None:
+    ledger.reading(-10, total=100, completed=100, written=100, flushed=100)
+    ledger.record(0, duration=30)
+    ledger.record(1)
+    # One answer has begun and not ended; one request ended without an answer.
+    ledger.reading(10, total=102, active=1, completed=101, written=101, flushed=101)
+    ledger.reading(40, total=102, active=0, completed=101, written=102, flushed=102)
 
     assert ledger.told() == []

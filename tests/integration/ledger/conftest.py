@@ -57,7 +57,8 @@ def rows_of(client: Client) -> Callable[..., list[dict[str, Any]]]:
         insert.insert(client, Load((batch,)), batch.id)
         return select(
             client,
-            f"SELECT *, stream_id, is_end FROM audit.access_log WHERE batch = '{batch.id}' ORDER BY batch_row",
+            "SELECT * EXCEPT own_stream_id, stream_id, is_end FROM audit.access_log "
+            f"WHERE batch = '{batch.id}' ORDER BY batch_row",
         )
 
     return rows_of

@@ -92,7 +92,6 @@ FULL_ROW = {
     "time": "2026-11-23 06:39:40.123456789",
     "request_id": "req-1",
     "stream_id": "stream-1",
-    "own_stream_id": "stream-1",
     "trace_id": "0af7651916cd43dd8448eb211c80319c",
     "route_name": "orders_route",
     "upstream_cluster": "orders_cluster",
@@ -257,7 +256,6 @@ def whole(row: dict[str, Any]) -> dict[str, Any]:
                 "entry_type": "TcpConnectionEnd",
                 "network_protocol": "tcp",
                 "stream_id": "c1",
-                "own_stream_id": "c1",
                 "client_address": "::1",
                 "upstream_address": "10.0.0.2:5432",
                 "request_bytes": 5,
@@ -334,23 +332,21 @@ def test_values_of_a_newer_envoy_are_stored_by_their_number(
 
 
 @pytest.mark.parametrize(
-    ("stream_id", "request_id", "own"),
+    ("stream_id", "request_id"),
     [
-        pytest.param("req-1", "req-1", "=", id="the request's"),
-        pytest.param("", "req-1", "", id="absent"),
-        pytest.param("", "", "", id="both absent"),
-        pytest.param("stream-1", "req-1", "stream-1", id="another"),
+        pytest.param("req-1", "req-1", id="the request's"),
+        pytest.param("", "req-1", id="absent"),
+        pytest.param("", "", id="both absent"),
+        pytest.param("stream-1", "req-1", id="another"),
     ],
 )
-def test_the_id_of_the_stream_is_always_told(
-    rows_of: Rows, stream_id: str, request_id: str, own: str
-) -> None:
+def test_the_id_of_the_stream_is_always_told(rows_of: Rows, stream_id: str, request_id: str) -> None:
     entry = http()
     entry.common_properties.stream_id, entry.request.request_id = stream_id, request_id
 
     (row,) = rows_of(entry)
 
-    assert (stream_id, request_id, own) == (row["stream_id"], row["request_id"], row["own_stream_id"])
+    assert (stream_id, request_id) == (row["stream_id"], row["request_id"])
 
 
 def test_flags_are_told_apart_whatever_else_is_set(rows_of: Rows) -> None:

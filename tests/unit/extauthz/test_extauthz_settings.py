@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from extauthz.config_version import config_version
+from extauthz.engine import Extensions, PolicyError
+from extauthz.extensions import extensions_of
 from extauthz.settings import ExtAuthzSettings
 
 
@@ -111,6 +114,8 @@ def test_issuers_with_templates_of_their_own_live_side_by_side() -> None:
     [
         pytest.param({"issuers": [{"name": "a"}]}, id="an issuer"),
         pytest.param({"path_parameters": True}, id="path parameters"),
+        pytest.param({"eval_rules": True}, id="expressions in rules"),
+        pytest.param({"functions": {"mine": "operator:eq"}}, id="a function of one's own"),
         pytest.param({"issuers": [{"name": "a", "roles": ["*"]}]}, id="an issuer's roles"),
         pytest.param(
             {"request": ["subject", "resource", "service", "action"]}, id="the order of the request"
@@ -123,3 +128,40 @@ def test_the_config_version_changes_with_all_that_can_change_a_decision(keys: di
 
 def test_the_config_version_stays_when_nothing_that_decides_changes() -> None:
     assert config_version(settings()) == config_version(settings(metrics="127.0.0.1:1", max_concurrent=7))
+
+
+def test_functions_of_ones_own_are_imported() -> None:
+    found = extensions_of(settings(eval_rules=True, functions={"starts": "operator:contains"}))
+
+    assert found == Extensions(eval_rules=True, functions={"starts": operator.contains})
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        pytest.param("no_such_module:f", "ModuleNotFoundError", id="no module"),
+        pytest.param("operator:no_such", "AttributeError", id="no such name in it"),
+        pytest.param("string:digits", "TypeError: digits is no function", id="no function"),
+    ],
+)
+def test_functions_that_cannot_be_imported_are_found_at_once(place: str, message: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        extensions_of(settings(functions={"first": place, "second": place}))
+
+    assert len(refused.value.findings) == 2
+    assert f"extauthz.functions: error[function]: first: {place} cannot be imported: {message}" in str(
+        refused.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        pytest.param({"keyMatch2": "operator:eq"}, "Casbin uses itself", id="a function of Casbin's"),
+        pytest.param({"mine": "operator.eq"}, "not written MODULE:FUNCTION", id="no colon"),
+        pytest.param({"mine": "os:system('id')"}, "not written MODULE:FUNCTION", id="a call"),
+    ],
+)
+def test_functions_that_mean_something_else_are_refused(functions: dict[str, str], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        settings(functions=functions)

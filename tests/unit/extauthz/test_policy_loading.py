@@ -251,7 +251,7 @@ def test_fields_are_read_as_they_are_meant(line: str, fields: tuple[str, ...]) -
         ),
         pytest.param(
             model_text(matcher="eval(p.sub)"),
-            "model.conf:10: error[eval]: eval() lets a row of the policy rewrite the matcher",
+            "model.conf:10: error[eval]: eval() lets whoever writes a row of the policy write a part of the matcher",
             id="eval",
         ),
         pytest.param(
@@ -265,9 +265,9 @@ def test_fields_are_read_as_they_are_meant(line: str, fields: tuple[str, ...]) -
             id="true in lower case",
         ),
         pytest.param(
-            model_text(roles={"g": "_, _, (_, _)"}),
-            "model.conf:6: error[roles]: g = _, _, (_, _) is not supported; use _, _ or _, _, _",
-            id="conditional roles",
+            model_text(roles={"g": "_, _, (_)"}),
+            "model.conf:6: error[roles]: g = _, _, (_) is not supported; use _, _ or _, _, _, and (_, _)",
+            id="roles of another shape",
         ),
         pytest.param(
             model_text() + "m2 = r.sub == p.sub\n",
@@ -383,7 +383,7 @@ def test_an_action_that_no_method_can_match_is_an_error(value: str, matcher: str
     assert [] == findings(f"p, alice, /a, {value}, allow\n", model)
 
 
-@pytest.mark.parametrize("value", ["orders/*", "https://x/a", "/a//b", "/a/../b", "/a;b", "/é", "/a b"])
+@pytest.mark.parametrize("value", ["orders/*", "https://x/a", "/a//b", "/a;b", "/é", "/a b"])
 def test_a_path_that_no_request_has_is_a_warning(value: str) -> None:
     assert [f"policy.csv:1: warning[path]: no normalised path is matched by {value!r}"] == findings(
         f"p, alice, {value}, GET, allow\n", None, HTTP
@@ -456,3 +456,10 @@ def test_a_denied_folder_is_covered_by_what_denies_it_too(patterns: list[str], w
     policy = "".join(f"p, alice, {pattern}, GET, deny\n" for pattern in patterns)
 
     assert warned == len([finding for finding in findings(policy) if "[folder]" in finding])
+
+
+def test_a_row_that_casbin_would_need_minutes_for_is_refused() -> None:
+    engine, found = load(source(f"{GOOD}p, alice, /{'x' * 5000}, GET, allow\n"))
+
+    assert engine is None
+    assert "error[long]: a row of 5023 characters; 4500 are the most" in str(found[-1])

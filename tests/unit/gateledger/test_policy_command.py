@@ -56,6 +56,21 @@ def test_warnings_alone_are_fine(tmp_path: Path) -> None:
     ]
 
 
+def test_what_pycasbin_would_have_made_of_a_file_is_told_when_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(
+        'P, a, s, /a, GET, allow\np, "a", s, /a, GET, allow\np, a, s, /a, GET, allow\n'
+    )
+
+    without, with_it = run("lint", "--policy", "p.csv"), run("lint", "--policy", "p.csv", "--compat")
+
+    assert (1, 1) == (without.exit_code, with_it.exit_code)
+    assert [*without.stdout.splitlines(), *with_it.stdout.splitlines()[-2:]] == with_it.stdout.splitlines()
+    assert [
+        "p.csv:1: warning[compat]: pycasbin drops this row without a word: 'P' is nothing to it",
+        "p.csv:2: warning[compat]: pycasbin reads 'p', '\"a\"', 's', '/a', 'GET', 'allow'",
+    ] == with_it.stdout.splitlines()[-2:]
+
+
 def test_a_file_that_is_not_there_is_unusable() -> None:
     result = run("lint", "--policy", "nowhere.csv")
 

@@ -1,0 +1,154 @@
+"""What lint advises about a policy that loads, and that what it calls shadowed changes no answer."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from generated import world
+from policy_texts import (
+    ALLOW_AND_DENY,
+    ALLOW_OVERRIDE,
+    DENY_OVERRIDE,
+    PRIORITY,
+    SUBJECT_PRIORITY,
+    model_text,
+    source,
+)
+
+from extauthz.analysis.advice import advice
+from extauthz.analysis.backtracking import backtracks
+from extauthz.engine import Engine, load
+
+MATCHER = "g(r.sub, p.sub) && keyMatch2(r.obj, p.obj) && keyMatch(r.act, p.act)"
+MODEL = model_text(matcher=MATCHER)
+
+
+def advised(policy: str, model: str = MODEL) -> list[str]:
+    return [str(one) for one in advice(Engine.from_source(source(policy, model)))]
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        pytest.param("alice, /a/1, GET, allow", "alice, /a/:id, GET, allow", id="a variable"),
+        pytest.param("alice, /a/:id, GET, allow", "alice, /a/*, GET, allow", id="all below"),
+        pytest.param("alice, /a/b/:x/d, GET, allow", "alice, /a/:y/*, GET, allow", id="both"),
+        pytest.param("alice, /a/*, GET, allow", "alice, /*, GET, allow", id="all below above"),
+        pytest.param("alice, /a, GET, allow", "alice, *, GET, allow", id="all paths"),
+        pytest.param("alice, /a, GET, allow", "alice, /a, *, allow", id="all methods"),
+        pytest.param("alice, /a, GET, allow", "alice, /a, G*, allow", id="some methods"),
+        pytest.param("alice, /a, GET, allow", "role:a, /a, GET, allow", id="a role of the subject"),
+        pytest.param("alice, /a, GET, allow", "role:b, /:x, GET, deny", id="a denied role of a role"),
+        pytest.param("role:a, /a, GET, deny", "role:b, /a, *, deny", id="a wider deny"),
+    ],
+)
+def test_a_row_within_a_wider_one_is_told(narrow: str, wide: str) -> None:
+    links = "g, alice, role:a\ng, role:a, role:b\np, role:b, /used/too, GET, allow\n"
+    for lines in ((narrow, wide), (wide, narrow)):
+        first = lines.index(narrow) + 1
+        found = advised("".join(f"p, {line}\n" for line in lines) + links)
+        message = f"changes nothing: line {3 - first} decides all that it matches (p, {wide})"
+
+        assert found == [f"policy.csv:{first}: warning[shadowed]: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("alice, /a, GET, allow", "alice, /a/*, GET, allow", id="a folder and what is below"),
+        pytest.param("alice, /a/:x, GET, allow", "alice, /a/:x/b, GET, allow", id="deeper"),
+        pytest.param("alice, /a, GET, deny", "alice, /*, GET, allow", id="a deny in what is allowed"),
+        pytest.param("alice, /a, GET, allow", "bob, /*, GET, allow", id="somebody else"),
+        pytest.param("alice, /a/:x, GET, allow", "alice, /:y/b, GET, allow", id="that cross"),
+        pytest.param("alice, /a//, GET, allow", "alice, /a/:x/:y, GET, allow", id="empty segments"),
+    ],
+)
+def test_rows_that_both_count_are_left_alone(one: str, other: str) -> None:
+    assert [] == advised(f"p, {one}\np, {other}\n")
+
+
+def test_the_order_counts_where_the_first_rule_decides() -> None:
+    model = model_text(policy="priority, sub, obj, act, eft", effect=PRIORITY)
+
+    assert [] == advised("p, 1, alice, /a, GET, deny\np, 2, alice, /*, GET, allow\n", model)
+    (found,) = advised("p, 2, alice, /a, GET, deny\np, 1, alice, /*, GET, allow\n", model)
+    assert found.startswith("policy.csv:1: warning[shadowed]")
+
+
+def without(policy: str, line: int) -> str:
+    lines = policy.split("\n")
+    return "\n".join(lines[: line - 1] + lines[line:])
+
+
+def test_without_a_shadowed_row_every_answer_is_the_same() -> None:
+    told = 0
+    chance = random.Random(3)
+    paths = ("/a", "/a/*", "/a/:id", "/:x/b", "/*", "/a/b", "/:x/:y", "*", "/a/:x/*")
+    asked = ("/a", "/a/", "/a/b", "/a/b/c", "/b/b", "/", "/c")
+    for effect in (ALLOW_OVERRIDE, DENY_OVERRIDE, ALLOW_AND_DENY, PRIORITY, SUBJECT_PRIORITY):
+        model = model_text(effect=effect, matcher=MATCHER)
+        for _ in range(25):
+            rows = [
+                f"p, {chance.choice(('alice', 'role:a', 'role:b'))}, {chance.choice(paths)}, "
+                f"{chance.choice(('GET', 'G*', '*'))}, {chance.choice(('allow', 'deny'))}"
+                for _ in range(6)
+            ]
+            policy = "\n".join([*dict.fromkeys(rows), "g, alice, role:a", "g, role:a, role:b", ""])
+            engine = Engine.from_source(source(policy, model))
+            for finding in advice(engine):
+                if finding.code != "shadowed":
+                    continue
+                told += 1
+                other = Engine.from_source(source(without(policy, finding.line), model))
+                for request in itertools.product(("alice", "role:a", "bob"), asked, ("GET", "PUT", "G")):
+                    assert engine.enforce(*request).allowed == other.enforce(*request).allowed, (
+                        policy,
+                        finding,
+                        request,
+                    )
+    assert told > 50
+
+
+def test_roles_without_rules_are_told_once() -> None:
+    policy = (
+        "p, role:b, /a, GET, allow\ng, alice, role:a\ng, role:a, role:b\ng, bob, role:c\ng, carol, role:c\n"
+    )
+
+    assert advised(policy) == [
+        "policy.csv:4: warning[unused]: no rule is about role:c, or about a role that it has"
+    ]
+
+
+def test_expressions_that_can_take_for_ever_are_told() -> None:
+    model = model_text(matcher="g(r.sub, p.sub) && regexMatch(r.obj, p.obj) && r.act == p.act")
+
+    (found,) = advised("p, alice, ^(/[a-z]+)*$, GET, allow\np, alice, ^(a+)+$, GET, allow\n", model)
+    assert found.startswith("policy.csv:2: warning[slow]: '^(a+)+$'")
+
+
+@pytest.mark.parametrize(
+    ("expression", "slow"),
+    [
+        pytest.param("(a+)+", True, id="plus in plus"),
+        pytest.param("((a*))*b", True, id="star in star, in brackets"),
+        pytest.param("(a|b+)+", False, id="a branch is not looked into"),
+        pytest.param("(x*y*)*", True, id="two stars in one"),
+        pytest.param("x(?:[a-z]+)*y", True, id="a class"),
+        pytest.param("(/[^/]+)+", False, id="each turn has a beginning"),
+        pytest.param("(a{2,5})+", False, id="an end"),
+        pytest.param("a+b+c*", False, id="one after the other"),
+        pytest.param("(", False, id="none at all"),
+    ],
+)
+def test_which_expressions_backtrack(expression: str, *, slow: bool) -> None:
+    assert bool(backtracks(expression)) is slow
+
+
+def test_generated_policies_are_advised_about_without_failing() -> None:
+    for seed in range(150):
+        made = world(random.Random(seed))
+        engine, _ = load(source(made.policy, made.model))
+
+        assert engine is None or all(one.line for one in advice(engine)), made.policy
