@@ -1,7 +1,8 @@
-"""Merges in the background yield to queries: their threads run at a lower priority of the kernel.
+"""Merges in the background yield to queries: their threads run when a processor would be idle (SCHED_IDLE).
 
 A merge costs a row about as much as its insert did. On a small machine it would take half of a burst's
-processor time; like this it catches up once the burst is over.
+processor time; like this it catches up once the burst is over. Under a load that never ends ClickHouse
+itself slows inserts down once too many parts wait (parts_to_delay_insert), which gives merges their time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 _TASKS = Path("/proc/self/task")
 # What the engine calls the threads of its merges; it makes them with the first table.
 _NAME = "MergeMutate"
-_NICE = 19
 _LOOK_SECONDS = 1.0
 
 
@@ -38,5 +38,5 @@ def _lower(task: Path, known: set[int]) -> None:
     # Not known before it has its name: a thread is named a moment after it was made, or may be gone already.
     with suppress(OSError):
         if (task / "comm").read_text(encoding="utf-8").strip() == _NAME:
-            os.setpriority(os.PRIO_PROCESS, int(task.name), _NICE)
+            os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
             known.add(int(task.name))

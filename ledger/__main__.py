@@ -87,6 +87,7 @@ def run(settings: Settings) -> None:
             poll_seconds=ledger.poll_seconds,
             retry_max_seconds=ledger.retry_max_seconds,
             hold_seconds=ledger.hold_seconds,
+            redact=ledger.redact_names,
         ).run()
     finally:
         stop.set()

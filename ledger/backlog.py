@@ -6,6 +6,7 @@ last listing found was handed out, so the cost of listing stays in proportion to
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -24,19 +25,37 @@ class Backlog:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._waiting: deque[Segment] = deque()
+        self._too_few_since: float | None = None
 
-    def take(self, max_bytes: int, but: Container[str]) -> tuple[Segment, ...]:
+    def take(
+        self, max_bytes: int, but: Container[str], *, worth: int = 0, patience: float = 0.0
+    ) -> tuple[Segment, ...]:
         """The oldest segments that wait, as many as have `max_bytes`, one at the least; none of `but`.
 
-        Empty when nothing waits. What is taken does not come again before all was taken.
+        Empty when nothing waits, or less than `worth` bytes, and not yet for `patience` seconds. What is taken
+        is to be in `but` from then on.
         """
-        if not self._waiting:
-            self._waiting.extend(each for each in sealed_segments(self._directory) if each.name not in but)
-        taken: list[Segment] = []
-        size = 0
-        while self._waiting:
-            size += self._waiting[0].size()
-            if taken and size > max_bytes:
+        count, size = self._fitting(max_bytes)
+        if not count or size < worth:
+            self._waiting = deque(each for each in sealed_segments(self._directory) if each.name not in but)
+            count, size = self._fitting(max_bytes)
+        if count and size < worth and not self._waited(patience):
+            return ()
+        self._too_few_since = None
+        return tuple(self._waiting.popleft() for _ in range(count))
+
+    def _fitting(self, max_bytes: int) -> tuple[int, int]:
+        """How many of those that wait fit, and their bytes."""
+        count = size = 0
+        for segment in self._waiting:
+            more = segment.size()
+            if count and size + more > max_bytes:
                 break
-            taken.append(self._waiting.popleft())
-        return tuple(taken)
+            count, size = count + 1, size + more
+        return count, size
+
+    def _waited(self, patience: float) -> bool:
+        now = time.monotonic()
+        if self._too_few_since is None:
+            self._too_few_since = now
+        return now - self._too_few_since >= patience

@@ -29,12 +29,12 @@ class Framing:
     end: int
     cause: str = ""
 
-    def whole(self, payload: bytes) -> bool:
+    def whole(self, payload: bytes | memoryview) -> bool:
         """Whether the payload is entries from end to end, and nothing else."""
         return self.end == len(payload) == sum(end - start for start, end in self.entries)
 
 
-def framing(payload: bytes) -> Framing:
+def framing(payload: bytes | memoryview) -> Framing:
     """The entries of a payload, up to the first byte that is no field."""
     entries: list[tuple[int, int]] = []
     position, size = 0, len(payload)
@@ -60,14 +60,14 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _after_bytes(payload: bytes, position: int) -> int:
+def _after_bytes(payload: bytes | memoryview, position: int) -> int:
     length, position = _number(payload, position)
     if position + length > len(payload):
         raise _BrokenError(f"{length} bytes announced, of which {len(payload) - position} came")
     return position + length
 
 
-def _after_other(payload: bytes, position: int) -> int:
+def _after_other(payload: bytes | memoryview, position: int) -> int:
     tag, position = _number(payload, position)
     kind, field = tag & 7, tag >> 3
     if field == 0 or (field == 1 and kind != _DELIMITED):
@@ -84,7 +84,7 @@ def _after_other(payload: bytes, position: int) -> int:
     return position
 
 
-def _number(payload: bytes, position: int) -> tuple[int, int]:
+def _number(payload: bytes | memoryview, position: int) -> tuple[int, int]:
     value, shift, size = 0, 0, len(payload)
     while position < size and shift < 7 * _MAX_VARINT_BYTES:
         byte = payload[position]

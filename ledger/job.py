@@ -110,7 +110,7 @@ def _refuse_stored(store: Store, before: Frozen, now: Frozen) -> None:
 
 def _items(segments: Sequence[Segment]) -> Iterator[Record | Torn]:
     for segment in segments:
-        for item in segment.salvage():
+        for item in segment.salvage(views=True):
             if isinstance(item, Damage):
                 torn = segment.read()[item.offset : item.offset + item.length]
                 yield Torn(f"{segment.path.name}: offset {item.offset}: {item.cause}", torn)

@@ -43,7 +43,7 @@ class Limits:
     """
 
     rows: int = 250_000
-    bytes: int = 128 * 1024 * 1024
+    bytes: int = 96 * 1024 * 1024
     about_bytes: int = 24 * 1024
 
 
@@ -66,7 +66,7 @@ class Batch:
     source: Source
     received_at: int
     # Equal where their digests are: pieces of many megabytes are not compared.
-    parts: tuple[bytes, ...] = field(repr=False, compare=False)
+    parts: tuple[bytes | memoryview, ...] = field(repr=False, compare=False)
     rows: int
     size: int
     sha256: str
@@ -157,7 +157,7 @@ class _Open:
     received_at: int
     size: int = 0
     rows: int = 0
-    parts: list[bytes] = field(default_factory=list)
+    parts: list[bytes | memoryview] = field(default_factory=list)
 
     def fits(self, received_at: int, rows: int, size: int, limits: Limits) -> bool:
         same_day = self.received_at // _DAY_NS == received_at // _DAY_NS
@@ -187,9 +187,9 @@ class _Planner:
             if origin["kind"] in TARGETS:
                 self._entries(number, origin, item.payload)
             elif origin["kind"] == "policy":
-                self.policies.append(_policy(origin, item.payload))
+                self.policies.append(_policy(origin, bytes(item.payload)))
             elif origin["kind"] == "counters":
-                self.counters.append(counters_from(origin, item.payload))
+                self.counters.append(counters_from(origin, bytes(item.payload)))
             else:
                 self._keep(number, origin, str(origin.get("cause", "")) or "not said", item.payload)
         except (ValueError, KeyError, TypeError) as error:
@@ -206,7 +206,7 @@ class _Planner:
             for open_ in self._opened
         )
 
-    def _entries(self, number: int, origin: dict[str, Any], payload: bytes) -> None:
+    def _entries(self, number: int, origin: dict[str, Any], payload: bytes | memoryview) -> None:
         source, received_at = _source(origin), origin["received_at"]
         entries = origin.get("entries")
         if (
@@ -226,7 +226,7 @@ class _Planner:
             )
             self._keep(number, origin, cause, payload[found.end :])
 
-    def _take(self, source: Source, received_at: int, part: bytes, rows: int) -> None:
+    def _take(self, source: Source, received_at: int, part: bytes | memoryview, rows: int) -> None:
         batch = self._batch(source, received_at, rows, len(part))
         batch.parts.append(part)
         batch.size += len(part)
@@ -241,13 +241,15 @@ class _Planner:
             self._opened.append(batch)
         return batch
 
-    def _keep(self, number: int, origin: dict[str, Any], cause: str, payload: bytes) -> None:
+    def _keep(self, number: int, origin: dict[str, Any], cause: str, payload: bytes | memoryview) -> None:
         received_at = origin.get("received_at", _named_time(self._segment))
         id_ = f"{self._segment}.record-{number}"
-        self.unparsed.append(Unparsed(id_, _source(origin), received_at, cause, payload))
+        self.unparsed.append(Unparsed(id_, _source(origin), received_at, cause, bytes(payload)))
 
 
-def batch_of(id_: str, source: Source, received_at: int, parts: Iterable[bytes], rows: int) -> Batch:
+def batch_of(
+    id_: str, source: Source, received_at: int, parts: Iterable[bytes | memoryview], rows: int
+) -> Batch:
     """A batch of these entries."""
     kept = tuple(parts)
     digest = hashlib.sha256()
@@ -319,7 +321,9 @@ def missing(batch: Batch, stored: Iterable[int]) -> tuple[Batch, ...]:
     return tuple(pieces)
 
 
-def _pieces(payload: bytes, found: Framing, limits: Limits) -> Iterator[tuple[bytes, int]]:
+def _pieces(
+    payload: bytes | memoryview, found: Framing, limits: Limits
+) -> Iterator[tuple[bytes | memoryview, int]]:
     """The entries as bytes and count: in one piece where they fit into a batch, else entry by entry."""
     if found.whole(payload) and len(found.entries) <= limits.rows and len(payload) <= limits.bytes:
         if payload:

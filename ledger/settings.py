@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from service.settings import Section
+
+# Of few characters, for it becomes part of a pattern; of two at the least, or everything would be hidden.
+SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{2,64}$")]
 
 
 class LedgerSettings(Section):
@@ -26,6 +30,11 @@ class LedgerSettings(Section):
         "For a ClickHouse that does not sync what it acknowledges.",
     )
     retry_max_seconds: float = Field(30, gt=0, description="Longest pause in seconds between two tries.")
+    redact_names: tuple[SecretName, ...] = Field(
+        (),
+        description="Further names of parameters whose values are secrets: a parameter whose name holds one of these, "
+        "in any case, is stored as REDACTED, as password, token and their like always are.",
+    )
     retention_seconds: float = Field(
         3600,
         gt=0,

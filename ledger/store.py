@@ -57,8 +57,13 @@ class Store:
     """
 
     def __init__(
-        self, client: Client, quarantine_directory: Path, settle_seconds: float = _SETTLE_SECONDS
+        self,
+        client: Client,
+        quarantine_directory: Path,
+        settle_seconds: float = _SETTLE_SECONDS,
+        redact: Sequence[str] = (),
     ) -> None:
+        self._redact = redact
         self._settle_seconds = settle_seconds
         self._client = client
         self._quarantine = quarantine_directory
@@ -154,7 +159,8 @@ class Store:
 
     def _insert(self, load: Load) -> None:
         vain = self._vain.get(load.token, 0)
-        insert.insert(self._client, load, f"{load.token}/{vain}" if vain else load.token)
+        token = f"{load.token}/{vain}" if vain else load.token
+        insert.insert(self._client, load, token, self._redact)
 
     def _send_the_rest(self, load: Load, error: ClickHouseError) -> int:
         """Put the entries that cannot be stored into quarantine, and store the others."""

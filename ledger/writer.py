@@ -42,8 +42,12 @@ if TYPE_CHECKING:
     from ledger.status import Status
 
 _HEARTBEAT_SECONDS = 1.0
-# Jobs at once: two are read by ClickHouse or checked there, while one is planned or waits for the disk.
+# Jobs at once: while one is sent and one checked, ClickHouse reads the third.
 _IN_FLIGHT = 3
+# Every job costs ClickHouse some 60 ms by itself. So while one runs, another waits until this share of a full one
+# has come together, or for so long.
+_WORTH_SHARE = 2
+_PATIENCE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Writer:
         retry_max_seconds: float,
         hold_seconds: float = 0.0,
         limits: Limits | None = None,
+        redact: Sequence[str] = (),
     ) -> None:
         self._places = places
         self._connect = connect
@@ -90,6 +95,7 @@ class Writer:
         self._retry_max_seconds = retry_max_seconds
         self._hold_seconds = hold_seconds
         self._limits = limits or Limits()
+        self._redact = redact
         self._backoff = Backoff(retry_max_seconds)
         self._client: Client | None = None
         self._store: Store | None = None
@@ -197,7 +203,12 @@ class Writer:
         for directory in self._directories():
             try:
                 spool = self._spool(directory)
-                segments = spool.backlog.take(self._limits.bytes, spool.taken)
+                segments = spool.backlog.take(
+                    self._limits.bytes,
+                    spool.taken,
+                    worth=self._limits.bytes // _WORTH_SHARE if self._running else 0,
+                    patience=_PATIENCE_SECONDS,
+                )
             except StuckError as error:
                 self._refused(directory, str(error))
                 continue
@@ -245,7 +256,7 @@ class Writer:
             if applied:
                 self._log.info("schema migrated", applied=applied)
             self._met = True
-            self._store = Store(client, self._places.quarantine)
+            self._store = Store(client, self._places.quarantine, redact=self._redact)
             self._up(self._status.with_totals(self._store.totals()))
         return self._store
 

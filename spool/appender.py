@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from spool import disk, lock
 from spool.errors import SpoolError, SpoolFull
-from spool.format import FRAME_BYTES, MAX_PART_BYTES, Coming
+from spool.format import FRAME_BYTES, MAX_PART_BYTES, Record
 from spool.room import Room
 from spool.segment import usage
 from spool.writer import Recovered, SegmentWriter
@@ -47,7 +47,7 @@ class Appender:
         self._directory = directory
         self._on_failure = on_failure
         self._failure: SpoolError | None = None
-        self._queue: deque[tuple[Coming, Future[None]]] = deque()
+        self._queue: deque[tuple[Record, Future[None]]] = deque()
         self._queued_bytes = 0
         self._wake = threading.Condition()
         self._closing = False
@@ -98,7 +98,7 @@ class Appender:
                 raise _no_room(self._directory)
             self._room.add(size)
             self._queued_bytes += size
-            self._queue.append((Coming(origin, payload), future))
+            self._queue.append((Record(origin, payload), future))
             self._wake.notify()
         return future
 
@@ -113,7 +113,7 @@ class Appender:
         os.close(self._lock)
 
     def _run(self) -> None:
-        group: list[tuple[Coming, Future[None]]] = []
+        group: list[tuple[Record, Future[None]]] = []
         try:
             while self._wait(group):
                 self._commit(group)
@@ -125,7 +125,7 @@ class Appender:
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing may be promised after it
             self._fail(SpoolError(f"spool {self._directory}: {error!r}; this is a defect"), group)
 
-    def _wait(self, group: list[tuple[Coming, Future[None]]]) -> bool:
+    def _wait(self, group: list[tuple[Record, Future[None]]]) -> bool:
         """Fill `group` with all that is queued, once there is something to do; False at the end."""
         with self._wake:
             if not self._queue and not self._closing:
@@ -141,7 +141,7 @@ class Appender:
         due = [at for at in times if at is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
-    def _commit(self, group: Sequence[tuple[Coming, Future[None]]]) -> None:
+    def _commit(self, group: Sequence[tuple[Record, Future[None]]]) -> None:
         if not group:
             return
         taken = self._writer.write([record for record, _ in group], time.monotonic())
@@ -174,7 +174,7 @@ class Appender:
         end = time.monotonic()
         self._look_at = end + max(_LOOK_SECONDS, _LOOK_SHARE * (end - start))
 
-    def _fail(self, error: SpoolError, group: Sequence[tuple[Coming, Future[None]]]) -> None:
+    def _fail(self, error: SpoolError, group: Sequence[tuple[Record, Future[None]]]) -> None:
         with self._wake:
             self._failure = error
             left = [future for _, future in (*group, *self._queue) if not future.done()]

@@ -39,15 +39,7 @@ MAX_PART_BYTES = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as it was appended."""
-
-    origin: bytes
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Coming:
-    """One record to be appended. Its payload may be a part of something larger, which is not copied."""
+    """One record. Its payload may be a part of something larger, which is not copied."""
 
     origin: bytes
     payload: bytes | memoryview
@@ -108,9 +100,10 @@ def seal(seed: int, count: int, offset: int) -> bytes:
     return fields + _CRC.pack(crc32(fields, seed))
 
 
-def scan(data: bytes) -> Iterator[Found | Damage | Seal]:
+def scan(data: bytes, *, views: bool = False) -> Iterator[Found | Damage | Seal]:
     """Every valid record of a segment's bytes in order, the damage between them, and the seal if any.
 
+    `views`: payloads are memoryviews of the data in place of bytes.
     Never raises. A Damage that is the last item of an unsealed segment is its torn tail.
     """
     seed = seed_of(data)
@@ -119,7 +112,7 @@ def scan(data: bytes) -> Iterator[Found | Damage | Seal]:
         seed, offset, index = _without_header(data)
         yield Damage(0, offset, "the segment's header is damaged")
     while offset < len(data):
-        item = _item_at(data, seed, offset, index)
+        item = _item_at(data, seed, offset, index, views=views)
         if isinstance(item, Damage):
             offset, index = _next_valid(data, seed, item.offset + item.length, index)
             yield Damage(item.offset, offset - item.offset, item.cause)
@@ -148,7 +141,7 @@ def _without_header(data: bytes) -> tuple[int, int, int]:
     return 0, len(data), 0
 
 
-def _item_at(data: bytes, seed: int, offset: int, index: int) -> Found | Damage | Seal:
+def _item_at(data: bytes, seed: int, offset: int, index: int, *, views: bool) -> Found | Damage | Seal:
     """What stands at the offset; for Damage, `length` is what may be skipped without a look."""
     if _seal_count(data, seed, offset) == index:
         return Seal(index, offset + SEAL_BYTES)
@@ -161,7 +154,8 @@ def _item_at(data: bytes, seed: int, offset: int, index: int) -> Found | Damage 
     middle, end = start + origin_bytes, start + origin_bytes + payload_bytes
     if end > len(data):
         return Damage(offset, 1, "the record is cut off")
-    record = Record(data[start:middle], data[middle:end])
+    payload = memoryview(data)[middle:end] if views else data[middle:end]
+    record = Record(data[start:middle], payload)
     if crc32(record.payload, crc32(record.origin)) != body_crc:
         return Damage(offset, end - offset, "the record's content does not match its checksum")
     return Found(index, end, record)

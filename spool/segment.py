@@ -52,14 +52,15 @@ class Segment:
                 raise SpoolError(f"{self.path}: offset {item.offset}: {item.cause}; {_HINT}")
             yield item
 
-    def salvage(self) -> Iterator[wire.Record | wire.Damage]:
-        """As `records`, but damage is an item in its place, and reading goes on behind it.
+    def salvage(self, *, views: bool = False) -> Iterator[wire.Record | wire.Damage]:
+        """As `records`, but damage is an item in its place, and reading goes on behind it. `views`: payloads are
+        not copied, and hold the whole segment in memory.
 
         Raises SpoolError when the file cannot be read at all.
         """
         data = self.read()
         sealed = False
-        for item in wire.scan(data):
+        for item in wire.scan(data, views=views):
             if isinstance(item, wire.Found):
                 yield item.record
             elif isinstance(item, wire.Damage):

@@ -71,7 +71,7 @@ class SegmentWriter:
         except OSError as error:
             raise _failed(self._directory, "cannot be recovered", error) from error
 
-    def write(self, records: Sequence[wire.Record | wire.Coming], now: float) -> int:
+    def write(self, records: Sequence[wire.Record], now: float) -> int:
         """Hand the records to the kernel; how many it took, in order: all unless there is no room.
 
         Sealed segments are durable when this returns, the open one after `sync`. `now` is monotonic
@@ -133,7 +133,7 @@ class SegmentWriter:
         self._open = _Open(path, fd, seed, len(header), 0, now + self._segment_seconds)
         return self._open
 
-    def _write_some(self, segment: _Open, records: Sequence[wire.Record | wire.Coming]) -> int:
+    def _write_some(self, segment: _Open, records: Sequence[wire.Record]) -> int:
         """As many records as make the segment full; 0 when there is no room."""
         buffers: list[bytes | memoryview] = []
         size, taken = segment.size, 0

@@ -3,7 +3,8 @@
 -- one batch or of several, one behind the other, and says in the setting log_comment, as JSON, at which row
 -- each batch begins, and what its rows share: {"kind": "http" | "tcp", "first": [0, ...], "batch": [id, ...],
 -- "node": [text, ...], "log_name": [text, ...], "received_at": [unix nanoseconds, ...]}. Where what is missing of
--- a batch is sent again, "number": [first batch_row, ...] gives it the numbers that it has.
+-- a batch is sent again, "number": [first batch_row, ...] gives it the numbers that it has. "redact" are further
+-- names of secrets (ledger.redact_names), each behind a '|': the end of an alternation.
 --
 -- The columns are flat, a field of a message has its dotted path for a name: with nested tuples the analysis of
 -- one INSERT took 50 to 80 ms, now it takes 30.
@@ -61,8 +62,8 @@ CREATE TABLE IF NOT EXISTS audit.entries_shaped AS audit.access_log
 ENGINE = Null
 COMMENT 'Rows on their way from audit.entries to audit.access_log; stores nothing';
 
--- Two steps, because every expression is analysed anew for each INSERT: the inner one reads each leaf once,
--- the outer one says what the leaves mean.
+-- Steps, because every expression is analysed anew for each INSERT: the inner one reads each leaf once, the next one
+-- hides secrets, the outer one says what the leaves mean.
 CREATE MATERIALIZED VIEW IF NOT EXISTS audit.shape_entries TO audit.entries_shaped AS
 WITH
     -- decision: the first that matches. A doubt never becomes an allow.
@@ -176,15 +177,14 @@ FROM
     -- Redaction; the rules stand in docs/design/ledger.md. Most rows pay for the look (guarded) alone. Of the others
     -- all texts that a client can choose are cut into pieces (at & of a query, / of a path, blanks), each piece judged.
     WITH
-        concat(received_path, '\n', upstream_path, '\n', said_resource, '\n', host, '\n', agent, '\n', said_reason) AS texts,
         JSONExtractString(getSetting('log_comment'), 'redact') AS more_names,
         -- A parameter with a name like these.
         concat(
-            '(?:[^=&;?/,:\\s"\'(){}]*(?:token|secret|passw|passphrase|pass.?code|passkey|(?:api|access|private|subscription|shared|account|storage|license|master|encryption|signing|auth|client|host|function|user).?key|signature|credential|authori[sz]ation|authenti|assertion|session|cookie|jwt|saml(?:re|art)|hmac|bearer|ticket',
+            '(?:[^=&;?/,:\\s"\'(){}]*(?:token|secret|passw|passphrase|pass.?code|passkey|(?:api|access|private|subscription|shared|account|storage|license|master|encryption|signing|auth|client|host|function|user).?key|signature|credential|authori[sz]ation|authenti|assertion|session|sess.?id|cookie|jwt|saml(?:re|art)|hmac|bearer|ticket',
             more_names,
             ')[^=&;?/,:\\s"\'(){}]*|(?:[^=&;?/,:\\s"\'(){}]*[._$\\[\\]-])?(?:auth|otp|totp|pin|pw|pwd|sas|sig|mfa)(?:[._$\\[\\]-][^=&;?/,:\\s"\'(){}]*)?|code|key|pass|sid)') AS secret_name,
         -- A value like these, whatever its name.
-        '(?:eyJ[A-Za-z0-9_-]{4,}\\.[A-Za-z0-9_.-]+|(?i:bearer|basic|digest|negotiate)[\\s:+]+[A-Za-z0-9._~+/=-]{0,64}[A-Z0-9=._~+/][A-Za-z0-9._~+/=-]{4,}|(?:AKIA|ASIA)[0-9A-Z]{12,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\\w{16,}|glpat-[\\w-]{16,}|xox[a-z]-[\\w-]{8,}|[rs]k_(?:live|test)_\\w{8,}|AIza[\\w-]{30,}|ya29\\.[\\w-]{8,}|-----BEGIN|(?:^|//)[^/\\s:@=]+:[^/\\s@]+@)' AS secret_value,
+        '(?:eyJ[A-Za-z0-9_-]{4,}\\.[A-Za-z0-9_.-]+|(?i:bearer|basic|digest|negotiate)[\\s:+]+[A-Za-z0-9._~+/=-]*[A-Z0-9=._~+/][A-Za-z0-9._~+/=-]{4,}|(?:AKIA|ASIA)[0-9A-Z]{12,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\\w{16,}|glpat-[\\w-]{16,}|xox[a-z]-[\\w-]{8,}|[rs]k_(?:live|test)_\\w{8,}|AIza[\\w-]{30,}|ya29\\.[\\w-]{8,}|-----BEGIN|(?:^|[/&\\s])[^/\\s:@=&]+:[^/\\s@]+@)' AS secret_value,
         concat(
             '(?i)(?:^|[&;?/,\\s"\'(\\[{])', secret_name, '(?:["\']\\s*[:=]\\s*["\'\\[{]?|\\]?=["\']?)[^\\s"\'&;,\\]}]|(?-i:',
             secret_value, ')') AS secret,
@@ -196,28 +196,37 @@ FROM
             translate(host, '\x1E\x1F', '  '), '\x1F\x1E\x1F',
             translate(replaceRegexpAll(agent, secret_value, 'REDACTED'), ' \x1E\x1F', '\x1F  '), '\x1F\x1E\x1F',
             translate(replaceRegexpAll(said_reason, secret_value, 'REDACTED'), ' \x1E\x1F', '\x1F  '))) AS pieces,
-        -- From a name on, all of the piece: token=a;b.
-        arrayMap(piece -> replaceRegexpOne(piece, concat('(?is)^((?:.*?;)?', secret_name, '=).+$'), '\\1REDACTED'), pieces) AS named,
-        arrayMap((piece, now) -> if(piece = now, piece, substring(now, 1, length(now) - 8)), pieces, named) AS kept
+        -- Each piece, and the piece hidden from such a name on, to its end: token=a;b.
+        arrayMap(piece -> (piece, replaceRegexpOne(piece, concat('(?is)^((?:.*?;)?', secret_name, '=).+$'), '\\1REDACTED')), pieces)
+            AS named,
+        -- With what is left to judge of it.
+        arrayMap(pair -> (pair.2, if(pair.1 = pair.2, pair.1, substring(pair.2, 1, length(pair.2) - 8))), named) AS judged
     SELECT
         *,
-        if(position(texts, '=') = 0 AND position(texts, '%') = 0 AND position(texts, '"') = 0 AND position(texts, '@') = 0,
-            multiSearchAny(texts, ['eyJ', 'earer', 'EARER', 'asic', 'ASIC', 'igest', 'IGEST', 'egotiate', 'EGOTIATE', 'AKIA', 'ASIA',
-                'ghp_', 'gho_', 'ghu_', 'ghs_', 'ghr_', 'github_pat_', 'glpat-', 'xox', 'k_live_', 'k_test_', 'AIza', 'ya29.',
-                '-----BEGIN']),
-            1) AS guarded,
+        -- First the marks without which nothing matches (a sum: OR would copy the texts for each next one), then all
+        -- of the rules at once.
+        if(position(texts, '=') + position(texts, '%') + position(texts, '"') + position(texts, '\'')
+                + position(texts, '@') + multiSearchAny(texts, ['eyJ', 'earer', 'EARER', 'asic', 'ASIC', 'igest', 'IGEST', 'egotiate', 'EGOTIATE', 'AKIA', 'ASIA',
+                    'ghp_', 'gho_', 'ghu_', 'ghs_', 'ghr_', 'github_pat_', 'glpat-', 'xox', 'k_live_', 'k_test_', 'AIza', 'ya29.',
+                    '-----BEGIN']) > 0,
+            match(
+                if(position(texts, '%') = 0,
+                    texts,
+                    concat(texts, '\n', decodeURLFormComponent(texts), '\n', decodeURLFormComponent(decodeURLFormComponent(texts)))),
+                concat('(?m)', secret)),
+            0) AS guarded,
         if(guarded,
             splitByString('\x1F\x1E\x1F', arrayStringConcat(arrayMap(
                 -- Decoded once and twice, so that a secret hides behind no escape and in no address within an address.
-                (now, left) -> multiIf(
+                pair -> multiIf(
                     NOT match(
-                        concat(left, '\n', decodeURLFormComponent(left), '\n', decodeURLFormComponent(decodeURLFormComponent(left))),
-                        concat('(?m)', secret)), now,
-                    position(now, '=') = 0 OR match(
-                        decodeURLFormComponent(decodeURLFormComponent(substring(now, 1, position(now, '=') - 1))),
+                        concat(pair.2, '\n', decodeURLFormComponent(pair.2), '\n', decodeURLFormComponent(decodeURLFormComponent(pair.2))),
+                        concat('(?m)', secret)), pair.1,
+                    position(pair.1, '=') = 0 OR match(
+                        decodeURLFormComponent(decodeURLFormComponent(substring(pair.1, 1, position(pair.1, '=') - 1))),
                         concat('(?m)', secret_value)), 'REDACTED',
-                    concat(substring(now, 1, position(now, '=')), 'REDACTED')),
-                named, kept), '\x1F')),
+                    concat(substring(pair.1, 1, position(pair.1, '=')), 'REDACTED')),
+                judged), '\x1F')),
             []) AS cleaned
     FROM
     (
@@ -277,6 +286,8 @@ FROM
         queryString(received_path) AS query,
         cutQueryStringAndFragment(toValidUTF8(`request.path`)) AS upstream_path,
         toValidUTF8(`request.user_agent`) AS agent,
+        -- All that a client can choose, for one look at it.
+        concat(received_path, '\n', upstream_path, '\n', said_resource, '\n', host, '\n', agent, '\n', said_reason) AS texts,
         `request.request_id` AS sent_request_id,
         `request.request_body_bytes` AS request_body,
         `response.response_code.value` AS status,

@@ -67,9 +67,9 @@ def test_the_checker_notices_when_the_token_is_switched_off(
 ) -> None:
     real = insert.settings
 
-    def without_token(load: Load, token: str, known: Any = ()) -> dict[str, str | int]:
+    def without_token(load: Load, token: str, *others: Any) -> dict[str, str | int]:
         off = {"insert_deduplicate": 0, "insert_deduplication_token": ""}
-        return {**real(load, token, known), **off, "deduplicate_blocks_in_dependent_materialized_views": 0}
+        return {**real(load, token, *others), **off, "deduplicate_blocks_in_dependent_materialized_views": 0}
 
     monkeypatch.setattr(insert, "settings", without_token)
     late_and_again(server, client, checker, tmp_path)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from chserver_http import request, writer
 from chserver_process import ROOT, ChServerProcess
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SLOW = "SELECT sum(sipHash64(number)) FROM numbers({})"
 
@@ -65,6 +64,34 @@ def test_a_crash_is_survived(tmp_path: Path) -> None:
     server.kill()
     with server:
         assert 7 == server.writer_client().query("SELECT x FROM default.t").first_row[0]
+
+
+def test_merges_run_only_when_a_processor_would_be_idle_and_what_they_write_is_small(tmp_path: Path) -> None:
+    with ChServerProcess(tmp_path) as server:
+        client = server.writer_client()
+        client.command("CREATE TABLE default.t (x UInt64, s String) ENGINE = MergeTree ORDER BY x")
+        for _ in range(2):
+            client.command("INSERT INTO default.t SELECT number, 'a' FROM numbers(1000)")
+        codecs = "SELECT DISTINCT default_compression_codec FROM system.parts WHERE table = 't' AND active"
+        inserted = client.query(codecs).first_row[0]
+        client.command("OPTIMIZE TABLE default.t FINAL")
+        merged = client.query(codecs).first_row[0]
+        deadline = time.monotonic() + 30
+        while not (policies := policies_of_merges(server.pid)) or policies != {os.SCHED_IDLE}:
+            assert time.monotonic() < deadline, policies
+            time.sleep(0.05)
+
+    assert ("LZ4", "ZSTD(1)") == (inserted, merged)
+
+
+def policies_of_merges(pid: int) -> set[int]:
+    """How the kernel schedules the threads that merge."""
+    found = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            if (task / "comm").read_text(encoding="utf-8").strip() == "MergeMutate":
+                found.add(os.sched_getscheduler(int(task.name)))
+    return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -332,32 +332,35 @@ def test_values_of_a_newer_envoy_are_stored_by_their_number(
 
 
 @pytest.mark.parametrize(
-    ("query", "stored"),
+    ("stream_id", "request_id"),
     [
-        pytest.param("page=2&sort=asc", "page=2&sort=asc", id="harmless"),
-        pytest.param("token=a&x=1", "token=REDACTED&x=1", id="token"),
-        pytest.param("x=1&Access_Token=a", "x=1&Access_Token=REDACTED", id="any case"),
-        pytest.param("access%5Ftoken=a", "access%5Ftoken=REDACTED", id="an encoded name"),
-        pytest.param("a=1;password=b;c=2", "a=1;password=REDACTED", id="semicolons: all that follows"),
-        pytest.param(
-            "api-key=1&apikey=2&api_key=3", "api-key=REDACTED&apikey=REDACTED&api_key=REDACTED", id="api keys"
-        ),
-        pytest.param(
-            "X-Amz-Signature=f&X-Amz-Date=1", "X-Amz-Signature=REDACTED&X-Amz-Date=1", id="signed URLs"
-        ),
-        pytest.param("code=1&sid=2&key=3", "code=REDACTED&sid=REDACTED&key=REDACTED", id="short names"),
-        pytest.param("keyboard=1&barcode=2", "keyboard=1&barcode=2", id="names that only look like it"),
-        pytest.param("q=eyJhbGciOi.eyJzdWIi.c2ln", "q=REDACTED", id="a JWT under any name"),
-        pytest.param("token=a=b=c", "token=REDACTED", id="a value with equal signs"),
-        pytest.param("token", "token", id="a name alone"),
-        pytest.param("a&&b=", "a&&b=", id="odd ones stay as they are"),
-        pytest.param("token=%zz%", "token=REDACTED", id="broken escapes"),
+        pytest.param("req-1", "req-1", id="the request's"),
+        pytest.param("", "req-1", id="absent"),
+        pytest.param("", "", id="both absent"),
+        pytest.param("stream-1", "req-1", id="another"),
     ],
 )
-def test_secrets_in_a_query_are_redacted(rows_of: Rows, query: str, stored: str) -> None:
-    (row,) = rows_of(http(f'request {{ path: "/x?{query}" }}'))
+def test_the_id_of_the_stream_is_always_told(rows_of: Rows, stream_id: str, request_id: str) -> None:
+    entry = http()
+    entry.common_properties.stream_id, entry.request.request_id = stream_id, request_id
 
-    assert stored == row["url_query"]
+    (row,) = rows_of(entry)
+
+    assert (stream_id, request_id) == (row["stream_id"], row["request_id"])
+
+
+def test_flags_are_told_apart_whatever_else_is_set(rows_of: Rows) -> None:
+    both = http(
+        "common_properties { response_flags { unauthorized_details { reason: EXTERNAL_SERVICE } "
+        "no_route_found: true upstream_retry_limit_exceeded: true downstream_remote_reset: true } }"
+    )
+    none = http("common_properties { response_flags { unauthorized_details { } } }")
+    unknown = http()
+    unknown.common_properties.response_flags.unauthorized_details.reason = 7
+
+    found = [row["response_flags"] for row in rows_of(both, none, unknown)]
+
+    assert [["NR", "UAEX", "URX", "DR"], [], ["UAEX"]] == found
 
 
 def test_bytes_that_are_no_text_are_made_readable(store: Any, client: Any) -> None:

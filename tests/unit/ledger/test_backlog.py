@@ -47,3 +47,20 @@ def test_what_is_somebodys_job_is_not_taken(tmp_path: Path) -> None:
     first, second = sealed_segments(tmp_path)
 
     assert (second,) == Backlog(tmp_path).take(10**6, {first.name})
+
+
+def test_what_is_too_little_waits_for_more_but_not_for_ever(tmp_path: Path) -> None:
+    fill(tmp_path, (b"o", b"p" * 1000))
+    waiting, (one,) = Backlog(tmp_path), sizes(tmp_path)
+
+    assert () == waiting.take(10 * one, set(), worth=2 * one, patience=3600)
+    assert 1 == len(waiting.take(10 * one, set(), worth=2 * one, patience=0))
+
+
+def test_what_came_in_the_meantime_counts(tmp_path: Path) -> None:
+    fill(tmp_path, (b"o", b"p" * 1000))
+    waiting, (one,) = Backlog(tmp_path), sizes(tmp_path)
+    assert () == waiting.take(10 * one, set(), worth=2 * one, patience=3600)
+    fill(tmp_path, (b"o", b"p" * 1000))
+
+    assert 2 == len(waiting.take(10 * one, set(), worth=2 * one, patience=3600))

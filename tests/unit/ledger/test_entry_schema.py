@@ -75,7 +75,7 @@ def test_every_field_has_envoys_number_and_wire_type(
 ) -> None:
     compared = compare(ours, named(ours, f"Envelope.{mine}"), theirs, set())
 
-    assert compared > 40
+    assert compared > 35
 
 
 @pytest.mark.parametrize("name", ["HTTPAccessLogEntries", "TCPAccessLogEntries"])
@@ -95,8 +95,8 @@ def test_the_schema_stands_alone(ours: descriptor_pb2.FileDescriptorProto) -> No
 
 def test_the_first_digest_covers_every_stored_column() -> None:
     text = (SCHEMA / "0002_access_log.sql").read_text(encoding="utf-8")
-    columns = re.findall(r"^    ([a-z_]+) +\w+.* COMMENT ", text, re.MULTILINE)
-    computed = ["stream_id", "is_end"]
+    columns = re.findall(r"^    ([a-z_]+) +(.*) COMMENT ", text, re.MULTILINE)
+    stored = tuple(name for name, kind in columns if " ALIAS " not in kind)
 
-    assert columns[-2:] == computed
-    assert digest.COLUMNS[1] == tuple(columns[:-2])
+    assert {"stream_id", "is_end"} == {name for name, _ in columns} - set(stored)
+    assert digest.COLUMNS[1] == stored

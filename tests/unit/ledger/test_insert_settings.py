@@ -1,7 +1,11 @@
 import json
 
+import pytest
+from pydantic import ValidationError
+
 from ledger.insert import body, settings
 from ledger.plan import Load, Source, batch_of
+from ledger.settings import LedgerSettings
 
 BATCH = batch_of("seg.0", Source("tcp", 'n"\\é', "l"), 1_767_323_045_123_456_789, [b"\x0a\x00" * 200], 200)
 OTHER = batch_of("seg.1", Source("tcp", "m", "l"), 1_767_323_045_999_999_999, [b"\x0a\x00" * 5], 5)
@@ -48,6 +52,25 @@ def test_without_a_token_it_is_a_trial() -> None:
 def test_settings_that_a_server_does_not_know_are_not_sent() -> None:
     assert "deduplicate_insert" not in settings(LOAD, "t", known=())
     assert "enable" == settings(LOAD, "t", known=("deduplicate_insert",))["deduplicate_insert"]
+
+
+def test_settings_that_only_save_time_are_sent_where_they_are_known() -> None:
+    known = ("query_plan_enable_optimizations", "materialize_skip_indexes_on_insert")
+
+    assert {0} == {settings(LOAD, "t", known=known)[name] for name in known}
+    assert not set(known) & set(settings(LOAD, "t"))
+
+
+def test_further_names_of_secrets_travel_as_the_end_of_an_alternation() -> None:
+    about = json.loads(str(settings(LOAD, "t", redact=("national.id", "iban"))["log_comment"]))
+
+    assert r"|national\.id|iban" == about["redact"]
+
+
+@pytest.mark.parametrize("name", ["", "a", "a|b", "(x", "é" * 3, "x" * 65])
+def test_a_name_that_would_be_a_pattern_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        LedgerSettings(redact_names=(name,))
 
 
 def test_the_schema_names_the_type_of_the_entries_and_has_no_comments() -> None:
