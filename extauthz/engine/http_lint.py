@@ -13,8 +13,8 @@ from extauthz.engine.patterns import PLACEHOLDERS, translated
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from extauthz.engine.column import Column
     from extauthz.engine.finding import Report
-    from extauthz.engine.lint import Column
     from extauthz.engine.model import Model
 
 # What extauthz takes for a method (extauthz.asked), and how a keyMatch pattern of one may begin.
@@ -51,7 +51,8 @@ def check(model: Model, request: Sequence[str], rules: Column, in_model: Report,
             meant = constants(model, clause.policy)
             rules.check(field, functools.partial(_action_problem, clause.function, meant), in_policy.error)
         if attribute == "resource" and clause.function in _PATH_PATTERNS:
-            rules.check(field, functools.partial(_path_problem, clause.function), in_policy.warning)
+            doubtful = rules.odd(field, clause.function)
+            doubtful.check(field, functools.partial(_path_problem, clause.function), in_policy.warning)
         if clause.function in reading.FUNCTIONS:
             reading.check(rules, field, clause.function, in_policy)
 

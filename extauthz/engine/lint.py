@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from extauthz.engine import reference
+from extauthz.engine import folders, reference
 from extauthz.engine.clause import PATTERNS, Clause, clauses, constants
+from extauthz.engine.column import CHUNK, Column
 from extauthz.engine.embedded import expression_problem
 from extauthz.engine.finding import errors
 from extauthz.engine.patterns import check_groups
@@ -28,9 +28,6 @@ _FUNCTIONS = reference.matching_functions()
 # Patterns that are expressions whatever keyMatch function reads them; trying each is what loading costs.
 _PLAIN = re.compile(r"(?:/\*|[A-Za-z0-9_/.:~@=,%!&'-])*")
 _LITERAL = frozenset({"==", "g"})
-_REMEMBERED = 2048
-
-Tell = Callable[[int, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +47,11 @@ def checked(table: Table, model: Model, report: Report) -> Checked:
         name: RoleGraph.of(model.roles[name], (table.records[at] for at in found), timed=name in model.timed)
         for name, found in groups.items()
     }
+    _check_duplicates(table, rules, report)
+    for name, found in groups.items():
+        # A graph has each link once: where it has as many as there are rows, no row stands twice.
+        if name in model.timed or graphs[name].size != len(found):
+            _check_duplicates(table, found, report)
     column = Column(table, rules)
     _check_rules(column, model, report)
     _check_links(table, groups, graphs, report)
@@ -62,25 +64,40 @@ def _grouped(table: Table, model: Model, report: Report) -> dict[str, list[int]]
     """Where the rows of each ptype are that have the right number of fields."""
     wanted = model.widths
     groups: dict[str, list[int]] = {name: [] for name in wanted}
+    for start in range(0, len(table), CHUNK):
+        rows = range(start, min(start + CHUNK, len(table)))
+        first = table.ptypes[start]
+        alike = set(table.ptypes[start : rows.stop]) == {first}
+        if alike and set(map(len, table.records[start : rows.stop])) == {wanted.get(first)}:
+            groups[first] += rows
+        else:
+            for at in rows:
+                _group(table, at, model, groups, report)
+    return groups
+
+
+def _group(table: Table, at: int, model: Model, groups: dict[str, list[int]], report: Report) -> None:
+    ptype, record = table.ptypes[at], table.records[at]
+    if ptype not in groups:
+        message = f"a row must begin with one of {', '.join(groups)}, this one with {ptype!r}"
+        report.error(table.lines[at], "ptype", message)
+    elif len(record) != model.widths[ptype]:
+        report.error(table.lines[at], "arity", _arity(ptype, record, model))
+    else:
+        groups[ptype].append(at)
+
+
+def _check_duplicates(table: Table, rows: list[int], report: Report) -> None:
     # Records and where they were first, in many small dicts: a large one halts everything while it grows.
-    seen: dict[str, list[dict[tuple[str, ...], int]]] = {name: [{} for _ in range(256)] for name in wanted}
-    for at, (ptype, record) in enumerate(zip(table.ptypes, table.records, strict=True)):
-        count = wanted.get(ptype)
-        if count is None:
-            message = f"a row must begin with one of {', '.join(wanted)}, this one with {ptype!r}"
-            report.error(table.lines[at], "ptype", message)
-            continue
-        before = seen[ptype][hash(record) & 255].setdefault(record, at)
+    seen: list[dict[tuple[str, ...], int]] = [{} for _ in range(256)]
+    records = table.records
+    for at in rows:
+        record = records[at]
+        before = seen[hash(record) & 255].setdefault(record, at)
         if before != at:
             report.warning(table.lines[at], "duplicate", f"the same row as line {table.lines[before]}")
-        if count == len(record):
-            groups[ptype].append(at)
-        else:
-            report.error(table.lines[at], "arity", _arity(ptype, record, model))
-    for shards in seen.values():
-        while shards:
-            shards.pop()
-    return groups
+    while seen:
+        seen.pop()
 
 
 def _arity(ptype: str, fields: Sequence[str], model: Model) -> str:
@@ -90,31 +107,6 @@ def _arity(ptype: str, fields: Sequence[str], model: Model) -> str:
         names = (*("name", "role", "domain")[: model.roles[ptype]], *times)
     count = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
     return f"{count}, the model's {ptype} wants {len(names)} ({', '.join(names)})"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """The rules of a table, looked at field by field."""
-
-    table: Table
-    rules: list[int]
-
-    def check(self, field: int, problem: Callable[[str], tuple[str, str] | None], tell: Tell) -> None:
-        """`problem` gives a code and a message for a value that is wrong; `tell` is told of each row of it."""
-        records = self.table.records
-        # Values that come again and again are looked at once; a set of all would halt everything when it grows.
-        fine: set[str] = set()
-        for at in self.rules:
-            value = records[at][field]
-            if value in fine:
-                continue
-            wrong = problem(value)
-            if wrong:
-                tell(self.table.lines[at], *wrong)
-                continue
-            if len(fine) >= _REMEMBERED:
-                fine.clear()
-            fine.add(value)
 
 
 def _check_rules(column: Column, model: Model, report: Report) -> None:
@@ -130,13 +122,14 @@ def _check_rules(column: Column, model: Model, report: Report) -> None:
     for clause in used:
         if clause.function in PATTERNS:
             problem = functools.partial(_pattern_problem, clause.function)
-            column.check(model.policy.index(clause.policy), problem, report.error)
+            field = model.policy.index(clause.policy)
+            column.odd(field, clause.function).check(field, problem, report.error)
     for name in model.embedded:
         column.check(model.policy.index(name), functools.partial(expression_problem, model), report.error)
     _check_subject(column, used, model, report)
     if not errors(report.findings):
         # Patterns that cannot be read cannot be compared either.
-        _check_denied_folders(column, used, model, report)
+        folders.check(column, used, model, report)
 
 
 def _check_empty(model: Model, report: Report) -> None:
@@ -198,46 +191,6 @@ def _everyone(value: str) -> tuple[str, str] | None:
     return "subject", "'*' is no subject and matches nobody; for everyone write role:everyone"
 
 
-def _check_denied_folders(column: Column, used: Sequence[Clause], model: Model, report: Report) -> None:
-    """Warn of a deny of /x/* that leaves /x itself alone: people mean both."""
-    if model.effect_field is None or model.effect == reference.ALLOW_OVERRIDE:
-        return
-    records = column.table.records
-    effect = model.effect_field
-    denials = [at for at in column.rules if records[at][effect] == "deny"]
-    for clause in used:
-        if clause.function in PATTERNS - {"ipMatch", "regexMatch"}:
-            field = model.policy.index(clause.policy)
-            if any(records[at][field].endswith("/*") for at in denials):
-                _check_folders(Column(column.table, denials), field, report)
-
-
-def _check_folders(denials: Column, field: int, report: Report) -> None:
-    beside: dict[tuple[str, ...], set[str]] = {}
-    records = denials.table.records
-    for at in denials.rules:
-        beside.setdefault(_others(records[at], field), set()).add(records[at][field])
-    for at in denials.rules:
-        value = records[at][field]
-        folder = value.removesuffix("/*")
-        if folder not in {"", value} and not beside[_others(records[at], field)] & _covering(folder):
-            report.warning(
-                denials.table.lines[at],
-                "folder",
-                f"denies what is below {folder}, but not {folder} itself; deny that too",
-            )
-
-
-def _covering(folder: str) -> set[str]:
-    """Patterns that match a folder: itself, and what stands for all below one of its parents."""
-    parents = folder.split("/")[:-1]
-    return {folder, "*", *("/".join(parents[: at + 1]) + "/*" for at in range(len(parents)))}
-
-
-def _others(record: tuple[str, ...], field: int) -> tuple[str, ...]:
-    return (*record[:field], *record[field + 1 :])
-
-
 def _check_times(links: Column, first: int, report: Report) -> None:
     for field in (first, first + 1):
         links.check(field, _time_problem, report.error)
@@ -264,11 +217,7 @@ def _time_problem(text: str) -> tuple[str, str] | None:
 def _check_links(
     table: Table, links: dict[str, list[int]], graphs: dict[str, RoleGraph], report: Report
 ) -> None:
-    for at in links.get("g", ()):
-        role = table.records[at][1]
-        if not role.startswith("role:"):
-            message = f"{role!r} is not written role:NAME; a subject of that name has its rights"
-            report.warning(table.lines[at], "role", message)
+    Column(table, links.get("g", [])).check(1, _role_problem, report.warning)
     for name, graph in graphs.items():
         shape = graph.shape
         if shape.cycle:
@@ -282,3 +231,9 @@ def _check_links(
                 f"{name}: {start} is more than {reference.MAX_HOPS} steps from {end}, "
                 "farther than Casbin looks; link them more directly",
             )
+
+
+def _role_problem(role: str) -> tuple[str, str] | None:
+    if role.startswith("role:"):
+        return None
+    return "role", f"{role!r} is not written role:NAME; a subject of that name has its rights"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from extauthz.engine.patterns import PLACEHOLDERS, translated
 
 if TYPE_CHECKING:
+    from extauthz.engine.column import Column
     from extauthz.engine.finding import Report
-    from extauthz.engine.lint import Column
 
 # What needs no second look: plain segments, variables of a plain name, "/*" in the end.
 _CLEAN = {
@@ -25,6 +25,16 @@ _CLEAN = {
     ),
 }
 FUNCTIONS = frozenset(_CLEAN)
+# What needs no look at all (it is an expression, a path, and clean): one pattern a line, many at a time.
+_TAME = r"/(?:{segment}/)*+(?:{segment}|\*)?"
+TAME = {
+    function: re.compile(f"(?:{lines}\n)*+{lines}")
+    for function, variable in {
+        "keyMatch2": ":[A-Za-z0-9_-]++",
+        **dict.fromkeys(("keyMatch3", "keyMatch4", "keyMatch5"), r"\{[A-Za-z0-9_-]++\}"),
+    }.items()
+    for lines in [_TAME.format(segment=f"(?:[A-Za-z0-9_~@=%!&'-]++|{variable})")]
+}
 _VARIABLE = re.compile(r"(?P<before>[^/]?):(?P<name>[^/]+)")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPED = re.compile(r"\\[^A-Za-z0-9]")
@@ -43,7 +53,9 @@ def check(rules: Column, field: int, function: str, report: Report) -> None:
     def doubt(pattern: str) -> Doubt | None:
         return misreading(function, pattern)
 
-    rules.check(field, doubt, lambda line, code, message: tell[code](line, code, message))
+    rules.odd(field, function).check(
+        field, doubt, lambda line, code, message: tell[code](line, code, message)
+    )
 
 
 def is_clean(function: str, pattern: str) -> bool:

@@ -47,6 +47,11 @@ class RoleGraph:
         times = self.times.get((domain, name, role)) if self.times else None
         return times is None or reference.matching_functions()["timeMatch"](*times) is True
 
+    @property
+    def size(self) -> int:
+        """How many different links there are."""
+        return sum(sum(map(len, links.values())) for links in self.domains.values())
+
     @functools.cached_property
     def shape(self) -> Shape:
         """Circles, depth and width."""
@@ -72,26 +77,35 @@ class RoleGraph:
 
 
 def _domains(arity: int, rows: Iterable[Sequence[str]]) -> dict[str, Links]:
-    domains: dict[str, Links] = {"": {}} if arity == 2 else {}
-    links = domains.get("", {})
-    several: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        name, role, domain = row if arity > 2 else (*row, "")
-        if arity > 2:
-            links = domains.setdefault(domain, {})
-        roles = links.get(name)
+    if arity == 2:
+        domains = {"": _links(rows)}
+    else:
+        by_domain: dict[str, list[Sequence[str]]] = {}
+        for row in rows:
+            by_domain.setdefault(row[2], []).append(row[:2])
+        domains = {domain: _links(pairs) for domain, pairs in by_domain.items()}
+    for links in domains.values():
+        mark_deep(links)
+    return domains
+
+
+def _links(pairs: Iterable[Sequence[str]]) -> Links:
+    """The roles of each name, each role once."""
+    links: Links = {}
+    several: dict[str, list[str]] = {}
+    known = links.get
+    for name, role in pairs:
+        roles = known(name)
         if roles is None:
             links[name] = (role,)
         elif len(roles) < _FEW:
             if role not in roles:
                 links[name] = (*roles, role)
         else:
-            several.setdefault((domain, name), []).append(role)
-    for (domain, name), more in several.items():
-        domains[domain][name] = tuple(dict.fromkeys((*domains[domain][name], *more)))
-    for links in domains.values():
-        mark_deep(links)
-    return domains
+            several.setdefault(name, []).append(role)
+    for name, more in several.items():
+        links[name] = tuple(dict.fromkeys((*links[name], *more)))
+    return links
 
 
 @dataclass(slots=True)
