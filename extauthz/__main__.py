@@ -14,19 +14,18 @@ import click
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from extauthz.check import Checker
 from extauthz.config_version import config_version
-from extauthz.decide import Rules
-from extauthz.decisions import DecisionJournal, Tally
 from extauthz.engine import PolicyError, load, read
 from extauthz.extensions import extensions_of
-from extauthz.gate import Gate
 from extauthz.journal import Journal
-from extauthz.metrics import JournalCollector, Metrics
+from extauthz.left_over import seal_left_over
+from extauthz.point import DecisionPoint
 from extauthz.reload import PolicyStore
-from extauthz.transports import Transports
 from extauthz.watch import looks
 from extauthz.watched_files import WatchedFiles
+from extauthz.workers.fleet import Fleet
+from extauthz.workers.told import Reloads, Told
+from extauthz.workers.worker import SWITCH_SECONDS
 from gateledger.settings import Settings, SettingsError
 from gateledger.settings import load as load_settings
 from service import logs, probes
@@ -35,20 +34,19 @@ from service.options import config_option, home_option
 from service.probes import AddressError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from pathlib import Path
 
     import structlog
 
+    from extauthz.deciding import Decider
+    from extauthz.reload import Counts
     from extauthz.settings import ExtAuthzSettings
 
     Log = structlog.stdlib.BoundLogger
 
 _FINDINGS = 1
 _UNUSABLE = 2
-_SWITCH_SECONDS = 0.0005
-# Each worker journals its decisions into a directory of its own; there is one worker.
-_WORKER = "0"
-_GRACE_SECONDS = 1.0
 
 
 @click.command()
@@ -59,7 +57,7 @@ def main(config: Path | None, home: Path | None, *, check: bool) -> None:
     """The decision point: answers Envoy's Checks from the policy."""
     try:
         settings = load_settings(config, {"home": home} if home else {})
-        for address in settings.extauthz.listen:
+        for address in settings.extauthz.addresses:
             check_address(address)
         if check:
             raise SystemExit(lint(settings.extauthz))
@@ -81,57 +79,102 @@ def lint(settings: ExtAuthzSettings) -> int:
 
 
 async def serve(settings: Settings, log: Log) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. Raises AddressError at the start only."""
+    """Serve until SIGTERM or SIGINT, then drain. Raises AddressError and PolicyError at the start only."""
+    stop = _signals()
+    if settings.extauthz.decisions:
+        await asyncio.to_thread(seal_left_over, settings.extauthz.decisions, settings.extauthz.workers, log)
+    journal = Journal(settings.extauthz.journal or settings.home / "spool" / "extauthz")
+    try:
+        await (_alone if settings.extauthz.workers == 1 else _many)(settings, journal, stop, log)
+    finally:
+        journal.close()
+
+
+async def _alone(settings: Settings, journal: Journal, stop: asyncio.Event, log: Log) -> None:
+    """One process: it loads policies and answers Checks."""
     # The journal's thread wants a few microseconds between two fdatasyncs; with Python's 5 ms it would wait
     # longer for its turn than for the disk.
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    stop = _signals()
+    sys.setswitchinterval(SWITCH_SECONDS)
     extauthz = settings.extauthz
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    journal = Journal(extauthz.journal or settings.home / "spool" / "extauthz")
-    files = WatchedFiles(_policy_paths(extauthz), extauthz.settle_seconds)
-    store = PolicyStore(files, extauthz.request, journal, metrics, log, extensions=extensions_of(extauthz))
-    decisions = (extauthz.decisions or settings.home / "spool" / "decisions") / _WORKER
-    tally = Tally()
-    registry.register(JournalCollector(tally, decisions))
-    kept = DecisionJournal(decisions, extauthz, tally, log)
-    rules = Rules(extauthz.request, config_version(extauthz), extauthz.path_parameters)
-    checker = Checker(extauthz, rules, store.snapshot, metrics.observe, log)
+    point = DecisionPoint(extauthz, 0, registry, log)
+    store = _store(extauthz, point.decider, journal, point.metrics, log)
 
     def ready() -> tuple[bool, dict[str, object]]:
-        detail = {"config_version": rules.config_version, **store.detail()}
-        return store.snapshot().engine is not None, detail
+        detail = {"config_version": config_version(extauthz), **store.detail()}
+        return point.decider.snapshot().engine is not None, detail
 
     try:
         async with probes.serving(extauthz.metrics, registry, ready) as address:
-            await kept.open()
-            gate = Gate(checker, extauthz, kept)
-            await _answer(extauthz, gate, store, stop, log.bind(metrics=address))
+            addresses = await point.open()
+            # The first policy is in place before the first Check can come.
+            await store.refresh()
+            await point.start()
+            log.info("ready", listen=addresses, transport=extauthz.transport, metrics=address)
+            await _watch(extauthz, store, stop)
+            log.info("stopping", drain_seconds=extauthz.drain_seconds)
+            await point.stop()
     finally:
-        await kept.close()
-        journal.close()
-    log.info("stopped", decisions=tally.durable, dropped=tally.dropped.total())
+        await point.close()
+    log.info("stopped", decisions=point.tally.durable, dropped=point.tally.dropped.total())
 
 
-async def _answer(
-    extauthz: ExtAuthzSettings, gate: Gate, store: PolicyStore, stop: asyncio.Event, log: Log
-) -> None:
-    servers = Transports(gate, extauthz, log)
-    addresses = await servers.listen()
-    # The first policy is in place before the first Check can come.
-    await store.refresh()
-    # Also without a policy: Envoy asks none but healthy servers, and only an answer says why there is none.
-    await servers.start()
-    log.info("ready", listen=addresses, transport=extauthz.transport)
+async def _many(settings: Settings, journal: Journal, stop: asyncio.Event, log: Log) -> None:
+    """Several processes: the workers answer Checks; here policies are loaded, and the workers looked after."""
+    extauthz = settings.extauthz
+    registry = CollectorRegistry()
+    fleet = Fleet(extauthz, settings.log.level, log)
+    registry.register(Told(fleet.members))
+    store = _store(extauthz, fleet, journal, Reloads(registry), log)
+
+    def ready() -> tuple[bool, dict[str, object]]:
+        fine, detail = fleet.readiness()
+        return fine, {"config_version": config_version(extauthz), **store.detail(), **detail}
+
+    async def run(address: str) -> None:
+        addresses = await fleet.open()
+        await store.refresh()
+        await fleet.start()
+        log.info(
+            "ready", listen=addresses, transport=extauthz.transport, metrics=address, workers=extauthz.workers
+        )
+        await _watch(extauthz, store, stop)
+
+    try:
+        async with probes.serving(extauthz.metrics, registry, ready, fleet.refresh) as address:
+            try:
+                await _unless_stopped(run(address), stop)
+                log.info("stopping", drain_seconds=extauthz.drain_seconds)
+            finally:
+                await fleet.stop()
+    finally:
+        log.info("stopped")
+
+
+def _store(
+    settings: ExtAuthzSettings, decider: Decider, journal: Journal, metrics: Counts, log: Log
+) -> PolicyStore:
+    files = WatchedFiles(_policy_paths(settings), settings.settle_seconds)
+    return PolicyStore(files, decider, journal, metrics, log)
+
+
+async def _watch(settings: ExtAuthzSettings, store: PolicyStore, stop: asyncio.Event) -> None:
     # A file that has to rest is looked at again when it may have.
-    seconds = min(extauthz.reload_seconds, extauthz.settle_seconds)
+    seconds = min(settings.reload_seconds, settings.settle_seconds)
     async for _ in looks(store.directories, seconds, stop):
         await store.refresh()
-    log.info("stopping", drain_seconds=extauthz.drain_seconds)
-    await servers.set(serving=False)
-    await gate.quiet(extauthz.drain_seconds)
-    await servers.stop(_GRACE_SECONDS)
+
+
+async def _unless_stopped(work: Coroutine[object, object, None], stop: asyncio.Event) -> None:
+    """Do the work; a stop ends it wherever it is, for it may wait for a worker that does not come."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        working.cancel()
+        await asyncio.wait((working,))
+    if not working.cancelled():
+        working.result()
 
 
 def _policy_paths(settings: ExtAuthzSettings) -> tuple[Path, Path]:

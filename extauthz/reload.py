@@ -15,27 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from access import ReasonCode
-from extauthz.decide import Snapshot
-from extauthz.engine import (
-    NO_EXTENSIONS,
-    Engine,
-    Extensions,
-    Finding,
-    PolicyError,
-    Severity,
-    Source,
-    read,
-)
-from extauthz.pace import considerate, let_go
+from extauthz.engine import Finding, PolicyError, Source, read
 from spool import SpoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     import structlog
 
-    from extauthz.metrics import Metrics
+    from extauthz.deciding import Decider, Loaded
+    from extauthz.engine import Mode
+    from extauthz.metrics import ReloadResult
     from extauthz.watched_files import Signature, WatchedFiles
 
 LOOK_SECONDS = 0.1
@@ -49,6 +39,13 @@ class Recorder(Protocol):
     def record(self, source: Source) -> None: ...
 
 
+class Counts(Protocol):
+    """What is counted of reloads (extauthz.metrics.Metrics)."""
+
+    def policy(self, version: str, mode: Mode) -> None: ...
+    def reload(self, result: ReloadResult) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A policy that did not come to decide. `at` in epoch seconds."""
@@ -60,31 +57,24 @@ class Refusal:
 
 
 class PolicyStore:
-    """Holds the snapshot. `refresh` and nothing else changes it, one call at a time."""
+    """Hands policies to a decider. `refresh` and nothing else does, one call at a time."""
 
     def __init__(
         self,
         files: WatchedFiles,
-        request: Sequence[str],
+        decider: Decider,
         journal: Recorder,
-        metrics: Metrics,
+        metrics: Counts,
         log: structlog.stdlib.BoundLogger,
-        *,
-        extensions: Extensions = NO_EXTENSIONS,
     ) -> None:
         self._files = files
-        self._request = tuple(request)
-        self._extensions = extensions
+        self._decider = decider
         self._journal = journal
         self._metrics = metrics
         self._log = log
-        self._snapshot = Snapshot(None)
+        self._loaded: Loaded | None = None
         self._refusal: Refusal | None = None
         self._seen: Signature | None = None
-
-    def snapshot(self) -> Snapshot:
-        """The policy that decides now."""
-        return self._snapshot
 
     @property
     def directories(self) -> tuple[Path, ...]:
@@ -93,12 +83,12 @@ class PolicyStore:
 
     def detail(self) -> dict[str, object]:
         """What /readyz says about the policy."""
-        engine, refusal = self._snapshot.engine, self._refusal
+        loaded, refusal = self._loaded, self._refusal
         return {
-            "policy_version": engine.version if engine else None,
-            "mode": engine.mode if engine else None,
-            "fallback_reason": engine.fallback_reason if engine else "",
-            "warnings": [str(finding) for finding in engine.findings] if engine else [],
+            "policy_version": loaded and loaded.version,
+            "mode": loaded and loaded.mode,
+            "fallback_reason": loaded.fallback_reason if loaded else "",
+            "warnings": list(loaded.findings) if loaded else [],
             "refused": refusal
             and {
                 "version": refusal.version,
@@ -145,50 +135,41 @@ class PolicyStore:
 
     async def _take(self, source: Source) -> bool:
         """Whether there is nothing more to do about these files."""
-        engine = self._snapshot.engine
-        if engine and engine.version == source.version:
+        if self._loaded and self._loaded.version == source.version:
             self._refusal = None
             return True
         try:
-            engine = await asyncio.to_thread(_built, source, self._request, self._extensions)
+            loaded = await self._decider.take(source, lambda: asyncio.to_thread(self._journal.record, source))
         except PolicyError as error:
             self._refuse(source.version, error)
             return True
-        except Exception as error:  # noqa: BLE001 - a policy that breaks the loader must not stop the service
-            self._refuse(source.version, PolicyError([_defect(source, error)]))
-            return True
-        try:
-            await asyncio.to_thread(self._journal.record, source)
         except SpoolError as error:
-            self._not_journaled(source.version, error)
+            await self._not_journaled(source.version, error)
             return False
-        replaced = [old] if (old := self._snapshot.engine) else []
-        del old
-        self._swap(engine)
-        if replaced:
-            await asyncio.to_thread(let_go, replaced)
+        self._swapped(loaded)
+        await self._decider.let_go()
         return True
 
-    def _swap(self, engine: Engine) -> None:
-        self._snapshot = Snapshot(engine)
+    def _swapped(self, loaded: Loaded) -> None:
+        self._loaded = loaded
         self._refusal = None
-        self._metrics.policy(engine.version, engine.mode)
+        self._metrics.policy(loaded.version, loaded.mode)
         self._metrics.reload("loaded")
-        self._log.info("policy loaded", version=engine.version, rules=len(engine.rules), mode=engine.mode)
-        for finding in engine.findings:
-            self._log.warning("policy finding", finding=str(finding))
+        self._log.info("policy loaded", version=loaded.version, rules=loaded.rules, mode=loaded.mode)
+        for finding in loaded.findings:
+            self._log.warning("policy finding", finding=finding)
 
     def _refuse(self, version: str, error: PolicyError) -> None:
         if not self._tell(Refusal(version, "the policy has errors", error.findings, time.time())):
             return
         self._metrics.reload("refused")
-        kept = self._snapshot.engine.version if self._snapshot.engine else None
+        kept = self._loaded.version if self._loaded else None
         findings = [str(finding) for finding in error.findings]
         self._log.error("policy refused", version=version, kept=kept, findings=findings)
 
-    def _not_journaled(self, version: str, error: SpoolError) -> None:
-        if self._snapshot.engine is None:
-            self._snapshot = Snapshot(None, ReasonCode.AUDIT_UNAVAILABLE, "the policy cannot be recorded")
+    async def _not_journaled(self, version: str, error: SpoolError) -> None:
+        if self._loaded is None:
+            await self._decider.without(ReasonCode.AUDIT_UNAVAILABLE, "the policy cannot be recorded")
         if self._tell(Refusal(version, f"the policy cannot be recorded: {error}", (), time.time())):
             self._metrics.reload("not_journaled")
             self._log.error("policy not swapped in, it cannot be recorded", version=version, error=str(error))
@@ -201,13 +182,3 @@ class PolicyStore:
             refusal.reason,
             refusal.findings,
         )
-
-
-def _built(source: Source, request: Sequence[str], extensions: Extensions) -> Engine:
-    with considerate():
-        return Engine.from_source(source, request, extensions)
-
-
-def _defect(source: Source, error: Exception) -> Finding:
-    message = f"cannot be loaded: {type(error).__name__}: {error}; this is a defect of gateledger"
-    return Finding(source.policy_path, 0, Severity.ERROR, "defect", message)

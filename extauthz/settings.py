@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from extauthz import addresses
 from extauthz.engine.extension import name_problem
 from extauthz.identity_settings import IdentitySettings
 from service.server_tls import ServerTls
@@ -16,6 +17,7 @@ from service.settings import Address
 Attribute = Literal["subject", "service", "resource", "action", "host", "scheme", "client_address"]
 
 MIB = 1024 * 1024
+MOST_WORKERS = 64
 _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -24,6 +26,13 @@ class ExtAuthzSettings(IdentitySettings):
 
     listen: tuple[str, ...] = Field(
         (), description="Addresses: unix:PATH or HOST:PORT. Default: unix:HOME/run/extauthz.sock."
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=MOST_WORKERS,
+        description="Processes that answer Checks, each on addresses of its own: the first on those of `listen`, the "
+        "second on unix:HOME/run/extauthz-1.sock or the next port, and so on (docs/operations.md).",
     )
     tls: ServerTls | None = Field(
         None, description="TLS with client certificates, for HOST:PORT. Default: plain text."
@@ -110,6 +119,18 @@ class ExtAuthzSettings(IdentitySettings):
         "less; then it is answered `deadline_exceeded`.",
     )
     drain_seconds: float = Field(5, ge=0, description="Seconds that Checks in flight have at a stop.")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every address that Envoy may ask, worker by worker."""
+        return addresses.of_all(self.listen, self.workers)
+
+    @field_validator("workers")
+    @classmethod
+    def _each_has_its_addresses(cls, workers: int, info: ValidationInfo) -> int:
+        if problem := addresses.problem(info.data.get("listen", ()), workers):
+            raise ValueError(problem)
+        return workers
 
     @field_validator("functions")
     @classmethod

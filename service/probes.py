@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -79,20 +79,27 @@ def application(
     ready: Callable[[], tuple[bool, dict[str, object]]],
     *,
     loopback: bool = False,
+    refresh: Callable[[], Awaitable[None]] | None = None,
 ) -> Starlette:
     """The three probes. `ready` tells whether the service can do its work, with details for people.
+
+    `refresh` is awaited before anything is told that may have changed elsewhere.
 
     On loopback only requests that name the address, or localhost, are answered. On another address the
     scraper may know this machine by any name.
     """
 
     async def metrics(_: Request) -> Response:
+        if refresh is not None:
+            await refresh()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
+        if refresh is not None:
+            await refresh()
         fine, detail = ready()
         return JSONResponse({"ready": fine, **detail}, status_code=200 if fine else 503)
 
@@ -107,11 +114,12 @@ async def serving(
     address: str,
     registry: CollectorRegistry,
     ready: Callable[[], tuple[bool, dict[str, object]]],
+    refresh: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[str]:
     """Serve the probes while the block runs; gives their base URL. Raises AddressError."""
     listener = bind(address)
     host, port = listener.getsockname()[:2]
-    app = application(registry, ready, loopback=ipaddress.ip_address(host).is_loopback)
+    app = application(registry, ready, loopback=ipaddress.ip_address(host).is_loopback, refresh=refresh)
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
     server = uvicorn.Server(config)
     # The service owns the signals: uvicorn's own handlers would swallow them.

@@ -44,6 +44,6 @@ def _place(settings: Settings, admin_socket: Path) -> Place:
         upstream_type="STATIC",
         upstream_host="127.0.0.1",
         upstream_port=1,
-        extauthz_endpoints=endpoints(settings.extauthz.listen),
+        extauthz_endpoints=endpoints(settings.extauthz.addresses),
         alslog_endpoints=endpoints([settings.alslog.listen]),
     )

@@ -74,6 +74,6 @@ def _place(settings: Settings, home: Home, demo_jwks: Path | None) -> bootstrap.
         upstream_type="STATIC" if demo_jwks else None,
         upstream_host=upstream_host if demo_jwks else None,
         upstream_port=int(upstream_port) if demo_jwks else None,
-        extauthz_endpoints=bootstrap.endpoints(settings.extauthz.listen),
+        extauthz_endpoints=bootstrap.endpoints(settings.extauthz.addresses),
         alslog_endpoints=bootstrap.endpoints([settings.alslog.listen]),
     )

@@ -164,7 +164,7 @@ class Stack:
                 "proxy": self.listeners[0],
                 "listeners": self.listeners,
                 "clickhouse": settings.clickhouse.url,
-                "extauthz": list(settings.extauthz.listen),
+                "extauthz": list(settings.extauthz.addresses),
                 "alslog": settings.alslog.listen,
                 "envoy_admin": f"unix:{self.home.admin_socket}",
                 "metrics": {

@@ -15,6 +15,8 @@ from access import ReasonCode
 from extauthz import pace, reload
 from extauthz.check import Checker
 from extauthz.decide import Rules
+from extauthz.deciding import LocalDecider
+from extauthz.engine import Engine
 from extauthz.identity_settings import IdentitySettings, Issuer
 from extauthz.metrics import Metrics
 from extauthz.reload import PolicyStore
@@ -58,6 +60,7 @@ class Bench:
         self.now = 0.0
         # How much older than they are the files seem.
         self.aged = 0.0
+        self.decider = LocalDecider(ATTRIBUTES)
         self.store = PolicyStore(
             WatchedFiles(
                 (self.model, self.policy),
@@ -65,7 +68,7 @@ class Bench:
                 monotonic=lambda: self.now,
                 wall=lambda: time.time() + self.aged,
             ),
-            ATTRIBUTES,
+            self.decider,
             self.journal,
             Metrics(self.registry),
             structlog.get_logger(),
@@ -88,7 +91,7 @@ class Bench:
 
     @property
     def version(self) -> str | None:
-        engine = self.store.snapshot().engine
+        engine = self.decider.snapshot().engine
         return engine.version if engine else None
 
     @property
@@ -96,7 +99,7 @@ class Bench:
         checker = Checker(
             IdentitySettings(issuers=(Issuer(name="demo"),)),
             Rules(ATTRIBUTES),
-            self.store.snapshot,
+            self.decider.snapshot,
             lambda *_: None,
             structlog.get_logger(),
         )
@@ -112,8 +115,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 async def test_before_the_first_policy_nothing_is_decided(bench: Bench) -> None:
     await bench.store.refresh()
 
-    assert bench.store.snapshot().engine is None
-    assert bench.store.snapshot().unavailable is ReasonCode.POLICY_UNAVAILABLE
+    assert bench.decider.snapshot().engine is None
+    assert bench.decider.snapshot().unavailable is ReasonCode.POLICY_UNAVAILABLE
     assert "unreadable" in str(bench.store.detail())
 
 
@@ -343,7 +346,7 @@ async def test_a_first_policy_that_cannot_be_recorded_lets_nobody_in(bench: Benc
     await bench.put(GOOD)
 
     assert not bench.allowed
-    assert bench.store.snapshot().unavailable is ReasonCode.AUDIT_UNAVAILABLE
+    assert bench.decider.snapshot().unavailable is ReasonCode.AUDIT_UNAVAILABLE
 
     bench.journal.broken = False
     await bench.store.refresh()
@@ -359,7 +362,7 @@ async def test_a_loader_that_breaks_leaves_the_last_good_one(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(reload.Engine, "from_source", broken)
+    monkeypatch.setattr(Engine, "from_source", broken)
     await bench.put(BETTER)
 
     assert bench.allowed
@@ -408,7 +411,7 @@ async def test_how_a_policy_is_evaluated_shows(bench: Bench) -> None:
 
 async def test_a_policy_that_is_replaced_is_let_go(bench: Bench) -> None:
     await bench.put(GOOD)
-    rules = bench.store.snapshot().engine.rules  # type: ignore[union-attr]
+    rules = bench.decider.snapshot().engine.rules  # type: ignore[union-attr]
     await bench.put(BETTER)
 
     assert rules.fields == []
@@ -419,7 +422,7 @@ async def test_a_policy_that_still_decides_for_somebody_is_left_alone(
 ) -> None:
     monkeypatch.setattr(pace, "_LAST_REQUEST_SECONDS", 0.05)
     await bench.put(GOOD)
-    engine = bench.store.snapshot().engine
+    engine = bench.decider.snapshot().engine
     await bench.put(BETTER)
 
     assert engine is not None

@@ -1,0 +1,123 @@
+"""Several processes of extauthz behind the real Envoy: one policy, no request lost to the death of one, no gap.
+
+`audit_required` is on: each answered decision is on disk, so that the three witnesses agree whatever dies.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from stack_process import StackProcess, eventually
+from witnesses import WATCHED, Period
+
+from gateledger.assets import asset
+
+WORKERS = 2
+CLIENTS = 8
+REQUESTS = 50
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("policy") / "policy.csv"
+    path.write_text(asset("policies/policy.csv").read_text())
+    return path
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, policy: Path) -> Iterator[StackProcess]:
+    """A stack whose Checks two workers answer; these tests may hurt it."""
+    settings = {
+        **WATCHED,
+        "GATELEDGER_EXTAUTHZ__WORKERS": str(WORKERS),
+        "GATELEDGER_EXTAUTHZ__TRANSPORT": "fast",
+        "GATELEDGER_EXTAUTHZ__AUDIT_REQUIRED": "true",
+        "GATELEDGER_EXTAUTHZ__POLICY": str(policy),
+    }
+    with StackProcess(tmp_path_factory.mktemp("gl") / "home", settings) as running:
+        yield running
+
+
+def readiness(stack: StackProcess) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(f"{stack.ready['metrics']['extauthz']}/readyz", trust_env=False).json()
+    return found
+
+
+def load(stack: StackProcess, requests: int, at: int, action: Callable[[], object]) -> Counter[int]:
+    """What so many clients saw, each with so many requests in a row; the action comes in the midst of them."""
+    seen: Counter[int] = Counter()
+    lock = threading.Lock()
+
+    def client() -> None:
+        connection = http.client.HTTPConnection(stack.proxy, timeout=30)
+        for _ in range(requests):
+            connection.request("GET", "/orders/health")
+            answer = connection.getresponse()
+            answer.read()
+            with lock:
+                seen[answer.status] += 1
+                due = seen.total() == at
+            if due:
+                action()
+        connection.close()
+
+    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return seen
+
+
+def checks_of(stack: StackProcess) -> Counter[str]:
+    """How many Checks each worker has answered since it started."""
+    text = httpx.get(f"{stack.ready['metrics']['extauthz']}/metrics", trust_env=False).text
+    found: Counter[str] = Counter()
+    for line in text.splitlines():
+        if line.startswith("gateledger_checks_total"):
+            found[line.partition('worker="')[2][0]] += int(float(line.rpartition(" ")[2]))
+    return found
+
+
+def kill_one(stack: StackProcess) -> None:
+    os.kill(readiness(stack)["workers"][0]["pid"], signal.SIGKILL)
+
+
+def test_the_answers_are_those_of_one_and_come_from_both(many: StackProcess) -> None:
+    token = many.token("alice", "customer")
+    before = checks_of(many)
+    seen = [
+        (many.ask("/orders/1", token=token).status, many.ask("/admin/users", token=token).status)
+        for _ in range(40)
+    ]
+    asked = checks_of(many) - before
+    status = many.run("status")
+
+    assert seen == [(200, 403)] * 40
+    assert asked.total() == 80
+    assert set(asked) == {"0", "1"}
+    assert status.returncode == 0, status.stdout
+    assert len(many.ready["extauthz"]) == WORKERS
+
+
+def test_the_death_of_one_under_load_costs_no_request_and_leaves_no_gap(many: StackProcess) -> None:
+    period = Period.begin(many)
+    seen = load(many, REQUESTS, CLIENTS * REQUESTS // 4, lambda: kill_one(many))
+    eventually(lambda: all(one["serving"] for one in readiness(many)["workers"]), "both answer again")
+    settled = period.settle()
+    told = period.told()
+
+    assert seen == {200: CLIENTS * REQUESTS}
+    assert readiness(many)["workers"][0]["restarts"] == 1
+    assert period.stored() == CLIENTS * REQUESTS + settled
+    assert (told.code, told.rows) == (0, []), told
