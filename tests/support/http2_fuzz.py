@@ -38,7 +38,6 @@ STRICT: dict[str, str] = {
     "another frame than has to come here": "3.4: a client's first frame is SETTINGS; h2 takes any",
     "an acknowledgement that is none": "3.4, as before: an acknowledgement of what was not greeted yet",
     "RST_STREAM of a stream that nobody opened": "6.4: of an idle stream it is an error; h2 overlooks it",
-    "an initial window beyond 2^31-1": "6.5.3: settings count in their order; h2 looks at the last of each",
     "too many frames that get nothing done": "our limit (extauthz/http2/limits.py); h2 has none",
     "a client promises nothing": "8.4: said at the frame's head; h2 waits for the block's end",
     "another length than content-length says": "8.1.1: also where trailers end the call; h2 looks at data only",

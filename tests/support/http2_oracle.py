@@ -91,8 +91,9 @@ class Oracle:
         if self.refusal or self._is_not_for_it(said):
             return
         try:
-            for event in self.connection.receive_data(_without_reserved_bit(said)):
-                self._note(event)
+            for part in _in_order(_without_reserved_bit(said)):
+                for event in self.connection.receive_data(part):
+                    self._note(event)
             self._note_resets()
         except H2Error as error:
             self.refusal = f"{type(error).__name__}: {error}"
@@ -163,3 +164,11 @@ def _without_reserved_bit(said: bytes) -> bytes:
     if len(said) != frames.HEAD_BYTES + 4 or said[3] != frames.WINDOW_UPDATE:
         return said
     return said[: frames.HEAD_BYTES] + (int.from_bytes(said[-4:]) & frames.STREAM_MASK).to_bytes(4)
+
+
+def _in_order(said: bytes) -> list[bytes]:
+    """SETTINGS one by one: they count in their order (6.5.3), of which hyperframe keeps the last of each."""
+    head, payload = said[: frames.HEAD_BYTES], said[frames.HEAD_BYTES :]
+    if len(payload) < 12 or len(payload) % 6 or head[3] != frames.SETTINGS or head[4] & frames.ACK:
+        return [said]
+    return [b"\0\0\x06" + head[3:] + payload[at : at + 6] for at in range(0, len(payload), 6)]

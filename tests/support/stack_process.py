@@ -18,13 +18,16 @@ from typing import Any, Self, TypeVar
 import clickhouse_connect
 from ports import free_port
 
+from extauthz.settings import ExtAuthzSettings
 from gateledger.demo.issuer import DemoIssuer
 
 Found = TypeVar("Found")
 GATELEDGER = Path(sys.executable).with_name("gateledger")
 PATIENCE_SECONDS = 60.0
-# What carries Checks in stacks of tests that do not say; without it, what stacks have by default.
+# What carries Checks in stacks of tests that do not say; without it, what stacks have by default (make e2e).
 TRANSPORT = os.environ.get("GATELEDGER_TEST_TRANSPORT")
+# For stacks in which the transport could make a difference: the other one than most tests of a run have.
+OTHER_TRANSPORT = "grpcio" if (TRANSPORT or ExtAuthzSettings().transport) == "fast" else "fast"
 LISTENERS = ("ENVOY__LISTEN", "CHSERVER__LISTEN", "EXTAUTHZ__METRICS", "ALSLOG__METRICS", "DEMO__UPSTREAM")
 
 
