@@ -21,7 +21,7 @@ from extauthz.http2.limits import Limits
 
 Header = tuple[bytes, bytes]
 _ALTSVC = 10
-_METHOD = re.compile(rb"/t\.S/(Now|Later)")
+_METHOD = re.compile(rb"/t\.S/(Now|Later)|/grpc\.health\.v1\.Health/Watch")
 
 
 @dataclass
