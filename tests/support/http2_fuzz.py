@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from http2_cuts import cut_up, frames_of
-from http2_oracle import Header, Oracle
+from http2_oracle import LENIENT, STRICT, Header, Oracle
 from http2_peer import Frame, Peer, prefixed, with_path
 from http2_scripts import METHODS, WATCH, damaged, script
 from http2_target import Target, answer_of
@@ -25,21 +25,6 @@ from http2_target import Target, answer_of
 from extauthz.http2 import frames
 from extauthz.http2.frames import ErrorCode, StreamFault, frame
 
-# Why the server goes on where h2 does not, by what h2 says.
-LENIENT: tuple[tuple[str, str], ...] = (
-    ("did not shrink", "some peers take our table of size zero in without saying so; it is their table"),
-    ("does not have an :authority", "8.3.1: a request may come without; gRPC does not need it"),
-)
-# Why the server refuses what h2 takes, by the text of its fault.
-STRICT: dict[str, str] = {
-    "another frame than has to come here": "3.4: a client's first frame is SETTINGS; h2 takes any",
-    "an acknowledgement that is none": "3.4, as before: an acknowledgement of what was not greeted yet",
-    "RST_STREAM of a stream that nobody opened": "6.4: of an idle stream it is an error; h2 overlooks it",
-    "too many frames that get nothing done": "our limit (extauthz/http2/limits.py); h2 has none",
-    "a client promises nothing": "8.4: said at the frame's head; h2 waits for the block's end",
-    "another length than content-length says": "8.1.1: also where trailers end the call; h2 looks at data only",
-    "a header block without an end": "our limit; h2's is four times as high",
-}
 # Longer ones are not cut into bytes: that many pieces which end no frame count as a flood.
 _BYTEWISE = 1_500
 # What a watcher is told.
@@ -80,7 +65,6 @@ class Case:
         self.in_step = False
         self._fed = 0
         self._settled = False
-        self._sent: list[bytes] = []
         self._watch()
 
     def _watch(self) -> None:
@@ -127,9 +111,9 @@ class Case:
         self._feed_oracle()
         if connection.server._queue:
             await asyncio.sleep(0)
-        self._look()
-        if before and self._sent:
+        if before and self.peer.wire.sent:
             raise self._finding("said something behind the connection's end")
+        self._look()
 
     def _feed_oracle(self) -> None:
         """Frames that are whole; a preface first."""

@@ -20,6 +20,21 @@ from extauthz.http2 import frames
 from extauthz.http2.limits import Limits
 
 Header = tuple[bytes, bytes]
+# Why the server goes on where h2 does not, by what h2 says.
+LENIENT: tuple[tuple[str, str], ...] = (
+    ("did not shrink", "some peers take our table of size zero in without saying so; it is their table"),
+    ("does not have an :authority", "8.3.1: a request may come without; gRPC does not need it"),
+)
+# Why the server refuses what h2 takes, by the text of its fault.
+STRICT: dict[str, str] = {
+    "another frame than has to come here": "3.4: a client's first frame is SETTINGS; h2 takes any",
+    "an acknowledgement that is none": "3.4, as before: an acknowledgement of what was not greeted yet",
+    "RST_STREAM of a stream that nobody opened": "6.4: of an idle stream it is an error; h2 overlooks it",
+    "too many frames that get nothing done": "our limit (extauthz/http2/limits.py); h2 has none",
+    "a client promises nothing": "8.4: said at the frame's head; h2 waits for the block's end",
+    "another length than content-length says": "8.1.1: also where trailers end the call; h2 looks at data only",
+    "a header block without an end": "our limit; h2's is four times as high",
+}
 _ALTSVC = 10
 _METHOD = re.compile(rb"/t\.S/(Now|Later)|/grpc\.health\.v1\.Health/Watch")
 

@@ -98,6 +98,19 @@ def test_what_waits_for_windows_is_bounded_in_bytes() -> None:
     assert (peer.connection.streams, peer.connection.send.waiting_bytes) == ({}, 0)
 
 
+def test_a_watch_that_is_too_much_at_once_is_no_watch() -> None:
+    health = Health(())
+    methods = {ECHO: Method(lambda *_: bytes(9_990)), **health.methods()}
+    peer = Peer(methods, Limits(blocked_bytes=10_000), greet=False)
+    peer.greet(window_of(0))
+    peer.send(peer.call(1))
+
+    found = peer.send(peer.call(3, b"", with_path("/grpc.health.v1.Health/Watch")))
+
+    assert reset_codes(found) == {3: ErrorCode.ENHANCE_YOUR_CALM}
+    assert not health.watchers
+
+
 def test_a_reset_makes_room_for_what_waits() -> None:
     peer = blocked(Limits(blocked_bytes=2_000), answer=995)
     peer.send(peer.call(1), peer.call(3))
