@@ -26,8 +26,9 @@ GATELEDGER = Path(sys.executable).with_name("gateledger")
 PATIENCE_SECONDS = 60.0
 # What carries Checks in stacks of tests that do not say; without it, what stacks have by default (make e2e).
 TRANSPORT = os.environ.get("GATELEDGER_TEST_TRANSPORT")
-# For stacks in which the transport could make a difference: the other one than most tests of a run have.
-OTHER_TRANSPORT = "grpcio" if (TRANSPORT or ExtAuthzSettings().transport) == "fast" else "fast"
+# For stacks in which the transport could make a difference, and without a choice from outside: the other one than
+# most stacks have.
+OTHER_TRANSPORT = TRANSPORT or ("grpcio" if ExtAuthzSettings().transport == "fast" else "fast")
 LISTENERS = ("ENVOY__LISTEN", "CHSERVER__LISTEN", "EXTAUTHZ__METRICS", "ALSLOG__METRICS", "DEMO__UPSTREAM")
 
 
