@@ -11,7 +11,7 @@ PROTOS := $(wildcard protos/*.proto)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo test check bench soak faults fuzz protos compose docs fmt clean
+.PHONY: run demo test e2e check bench soak faults fuzz protos compose docs fmt clean
 
 run: $(VENV)/.run
 	$(BIN)/gateledger up --demo
@@ -21,6 +21,12 @@ demo: $(VENV)/.run
 
 test: check $(CONFORMANCE)/.ready
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+
+# Whole stacks, and extauthz as a process, with one transport of Checks for all tests: make e2e TRANSPORT=grpcio
+TRANSPORT ?= fast
+e2e: $(VENV)/.dev
+	GATELEDGER_TEST_TRANSPORT=$(TRANSPORT) $(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder \
+	  tests/e2e tests/integration/extauthz tests/faults/test_stack_kills.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

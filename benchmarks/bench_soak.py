@@ -185,6 +185,8 @@ def main() -> None:
         before = server.cpu_seconds()
         run(soak, arguments.seconds, arguments.checks, arguments.connections, arguments.sample_seconds)
         fine = ended(soak, server.cpu_seconds() - before)
+    except ValueError as error:
+        sys.exit(f"no verdict: {error}")
     finally:
         server.kill()
         shutil.rmtree(home)

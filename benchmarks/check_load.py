@@ -40,6 +40,8 @@ _SHRUNK = b"\x20"
 _TOKEN = b"Bearer " + b"eyJhbGciOiJSUzI1NiJ9." + b"c" * 280 + b"." + b"s" * 342
 _HEAD = struct.Struct(">IBI")
 _READ_BYTES = 256 * 1024
+# Of the connection's window so much is used before it is given back.
+_USED_BYTES = 2**29
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Client:
         self._pieces = [_pieces(each.message) for each in asked]
         self._stream = 1
         self._rest = b""
+        self._used = 0
         self._sent: dict[int, tuple[Asked, float]] = {}
         self._answered: set[int] = set()
         settings = frames.settings({frames.INITIAL_WINDOW_SIZE: _STREAM_WINDOW})
@@ -188,6 +191,7 @@ class Client:
                 right = data.find(asked.code, start, stop) >= 0 and data.find(asked.path, start, stop) >= 0
                 assert right, data[start:stop]
                 self._answered.add(number)
+                self._used += stop - start
             elif kind == frames.HEADERS and flags & frames.END_STREAM:
                 self._answered.remove(number)
                 taken.latencies.append(now - self._sent.pop(number)[1])
@@ -196,6 +200,9 @@ class Client:
                 self._aside(kind, flags, data[start:stop])
             at = stop
         self._rest = data[at:]
+        if self._used > _USED_BYTES:
+            self.socket.sendall(frames.window_update(0, self._used))
+            self._used = 0
         return done
 
     def _aside(self, kind: int, flags: int, payload: bytes) -> None:

@@ -86,7 +86,7 @@ class SoakServer:
         spools = self._home / "spool"
         segments = [
             segment
-            for spool in (spools / "extauthz", *(spools / "decisions").iterdir())
+            for spool in (spools / "extauthz", *(spools / "decisions").glob("*/"))
             for segment in sealed_segments(spool)
         ]
         delete(segments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
@@ -80,7 +81,9 @@ class Sender:
         """One message of an answer; whether nothing of the stream waits."""
         stream.pending += b"\x00" + len(message).to_bytes(4) + message
         self.waiting_bytes += PREFIX_BYTES + len(message)
-        self.blocked.setdefault(number, stream)
+        if number not in self.blocked:
+            self.blocked[number] = stream
+            stream.blocked_at = time.monotonic()
         return self._drained(number, stream)
 
     def refuse(self, number: int, head: Head) -> None:

@@ -168,7 +168,12 @@ class Server:
                 answer.add_done_callback(partial(self._settled, connection, number, stream))
             else:
                 self.inside -= 1
-                stream.detach = answer.attach(partial(self._fed, connection, number, stream))
+                detach = answer.attach(partial(self._fed, connection, number, stream))
+                if connection.streams.get(number) is stream:
+                    stream.detach = detach
+                else:
+                    # Its first message was too much for the connection already.
+                    detach()
 
     def _settled(
         self, connection: Streams, number: int, stream: Stream, answer: asyncio.Future[bytes]

@@ -19,6 +19,7 @@ class Stream:
 
     __slots__ = (
         "answered",
+        "blocked_at",
         "credit",
         "detach",
         "ended",
@@ -52,6 +53,8 @@ class Stream:
         # Of the answer what waits for a window, and the trailers behind it.
         self.pending = b""
         self.tail = b""
+        # Since when it waits, in time.monotonic's seconds; set where it does.
+        self.blocked_at: float
         # Ends a feed.
         self.detach: Callable[[], None] | None = None
 

@@ -39,9 +39,6 @@ class Streams:
         self._partial = 0
         self._reset: deque[int] = deque(maxlen=_REMEMBERED)
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
-        # Since when this answer has been the one that waits longest.
-        self._longest_waiting: Stream | None = None
-        self._waiting_since = self.since
         self._idle_frames = 0
         self._forgiven_at = self.since
         self._answers = self._forgiven_answers = 0
@@ -103,11 +100,9 @@ class Streams:
             self._put(frames.goaway(self._last, ErrorCode.NO_ERROR))
 
     def starved(self, now: float) -> bool:
-        """Whether one answer has waited for a window as long as it may; asked once a second or so."""
+        """Whether an answer has waited for a window as long as it may."""
         first = next(iter(self.send.blocked.values()), None)
-        if first is None or first is not self._longest_waiting:
-            self._longest_waiting, self._waiting_since = first, now
-        return first is not None and now - self._waiting_since > self.limits.blocked_seconds
+        return first is not None and now - first.blocked_at > self.limits.blocked_seconds
 
     def _bound(self, number: int) -> None:
         """What waits for windows is bounded: the answer that is too much is reset."""

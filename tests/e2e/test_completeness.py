@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from stack_process import StackProcess, eventually
+from stack_process import OTHER_TRANSPORT, StackProcess, eventually
 from witnesses import (
     WATCHED,
     Period,
@@ -175,7 +175,11 @@ def test_a_required_audit_keeps_what_it_allows_and_a_stop_in_order_loses_nothing
 ) -> None:
     # The counters are read at the start and at the stop alone. There is never room for the journal: more is
     # to be left free than any disk has.
-    required = {"GATELEDGER_EXTAUTHZ__AUDIT_REQUIRED": "true", "GATELEDGER_ENVOY__COUNTERS_SECONDS": "600"}
+    required = {
+        "GATELEDGER_EXTAUTHZ__AUDIT_REQUIRED": "true",
+        "GATELEDGER_EXTAUTHZ__TRANSPORT": OTHER_TRANSPORT,
+        "GATELEDGER_ENVOY__COUNTERS_SECONDS": "600",
+    }
     no_room = {"GATELEDGER_EXTAUTHZ__JOURNAL_RESERVE_BYTES": str(2**60)}
     stack = StackProcess(tmp_path_factory.mktemp("gl") / "home", {**required, **no_room})
     with stack:

@@ -10,15 +10,17 @@ from http.client import HTTPException
 import psutil
 import pytest
 from clickhouse_connect.driver.exceptions import Error
-from stack_process import Answer, StackProcess, eventually
+from stack_process import OTHER_TRANSPORT, Answer, StackProcess, eventually
 
 from gateledger.assets import asset
+
+OTHER = {"GATELEDGER_EXTAUTHZ__TRANSPORT": OTHER_TRANSPORT}
 
 
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    """A stack that these tests may hurt."""
-    with StackProcess(tmp_path_factory.mktemp("gl") / "home") as running:
+    """A stack that these tests may hurt, with the transport that other stacks do not have."""
+    with StackProcess(tmp_path_factory.mktemp("gl") / "home", OTHER) as running:
         yield running
 
 
@@ -120,11 +122,14 @@ def rows_of(stack: StackProcess, marker: str) -> list[tuple[str, int]]:
         return []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("number", "settings"),
+    [pytest.param(signal.SIGTERM, {}, id="SIGTERM"), pytest.param(signal.SIGHUP, OTHER, id="SIGHUP")],
+)
 def test_a_stop_under_load_loses_nothing_and_leaves_no_process(
-    tmp_path_factory: pytest.TempPathFactory, number: signal.Signals
+    tmp_path_factory: pytest.TempPathFactory, number: signal.Signals, settings: dict[str, str]
 ) -> None:
-    stack = StackProcess(tmp_path_factory.mktemp("gl") / "home")
+    stack = StackProcess(tmp_path_factory.mktemp("gl") / "home", settings)
     with stack:
         parent = psutil.Process(stack.process.pid if stack.process else 0)
         children = parent.children(recursive=True)

@@ -9,8 +9,9 @@ import os
 import random
 
 import pytest
-from http2_fuzz import Finding, Target, fuzz
+from http2_fuzz import Finding, fuzz
 from http2_scripts import METHODS
+from http2_target import Target
 
 from extauthz.http2.method import Method
 

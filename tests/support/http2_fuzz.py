@@ -11,41 +11,24 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from http2_oracle import Header, Oracle
+from http2_cuts import cut_up, frames_of
+from http2_oracle import LENIENT, STRICT, Header, Oracle
 from http2_peer import Frame, Peer, prefixed, with_path
-from http2_scripts import METHODS, damaged, script
+from http2_scripts import METHODS, WATCH, damaged, script
+from http2_target import Target, answer_of
 
 from extauthz.http2 import frames
 from extauthz.http2.frames import ErrorCode, StreamFault, frame
-from extauthz.http2.head import Head
-from extauthz.http2.limits import Limits
-from extauthz.http2.method import Method
-from extauthz.http2.server import Server
 
-# Why the server goes on where h2 does not, by what h2 says.
-LENIENT: tuple[tuple[str, str], ...] = (
-    ("did not shrink", "some peers take our table of size zero in without saying so; it is their table"),
-    ("does not have an :authority", "8.3.1: a request may come without; gRPC does not need it"),
-)
-# Why the server refuses what h2 takes, by the text of its fault.
-STRICT: dict[str, str] = {
-    "another frame than has to come here": "3.4: a client's first frame is SETTINGS; h2 takes any",
-    "an acknowledgement that is none": "3.4, as before: an acknowledgement of what was not greeted yet",
-    "RST_STREAM of a stream that nobody opened": "6.4: of an idle stream it is an error; h2 overlooks it",
-    "an initial window beyond 2^31-1": "6.5.3: settings count in their order; h2 looks at the last of each",
-    "too many frames that get nothing done": "our limit (extauthz/http2/limits.py); h2 has none",
-    "a client promises nothing": "8.4: said at the frame's head; h2 waits for the block's end",
-    "another length than content-length says": "8.1.1: also where trailers end the call; h2 looks at data only",
-    "a header block without an end": "our limit; h2's is four times as high",
-}
 # Longer ones are not cut into bytes: that many pieces which end no frame count as a flood.
 _BYTEWISE = 1_500
+# What a watcher is told.
+_UNHEALTHY = prefixed(b"\x08\x02")
 _OUT_OF_STEP = "out of step"
 # A byte of a client makes the server say so many at most, and these anyway.
 _ECHO, _ANYWAY = 40, 4_096
@@ -53,35 +36,6 @@ _ECHO, _ANYWAY = 40, 4_096
 
 class Finding(AssertionError):  # noqa: N818 - what a fuzzer calls it
     """A law that did not hold."""
-
-
-def answer_of(path: str, message: bytes) -> bytes:
-    return hashlib.sha256(path.encode() + message).digest()
-
-
-@dataclass
-class Target:
-    """A server for many connections, one after another."""
-
-    server: Server = field(init=False)
-    failures: list[Exception] = field(default_factory=list)
-    waiting: list[tuple[asyncio.Future[bytes], bytes]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        now, later = METHODS
-        methods = {now: Method(lambda message, *_: answer_of(now, message)), later: Method(self._later)}
-        self.server = Server(methods, Limits(), self.failures.append)
-
-    def _later(self, message: bytes, _: Head, __: float | None) -> asyncio.Future[bytes]:
-        future = asyncio.get_running_loop().create_future()
-        self.waiting.append((future, answer_of(METHODS[1], message)))
-        return future
-
-    def answers(self) -> None:
-        """Those who wait have waited long enough."""
-        waiting, self.waiting = self.waiting, []
-        for future, answer in waiting:
-            future.set_result(answer)
 
 
 @dataclass
@@ -111,7 +65,6 @@ class Case:
         self.in_step = False
         self._fed = 0
         self._settled = False
-        self._sent: list[bytes] = []
         self._watch()
 
     def _watch(self) -> None:
@@ -136,7 +89,7 @@ class Case:
             way = "cuts"
         # After each piece at most one frame has come.
         self.in_step = way in ("frames", "bytes") and whole
-        for piece in _pieces(chance, said, data, way):
+        for piece in cut_up(chance, said, data, way):
             await self._say(piece)
             if chance.random() < 0.5:
                 self.target.answers()
@@ -158,9 +111,9 @@ class Case:
         self._feed_oracle()
         if connection.server._queue:
             await asyncio.sleep(0)
-        self._look()
-        if before and self._sent:
+        if before and self.peer.wire.sent:
             raise self._finding("said something behind the connection's end")
+        self._look()
 
     def _feed_oracle(self) -> None:
         """Frames that are whole; a preface first."""
@@ -263,6 +216,10 @@ class Case:
                 if seen.headers and seen.headers[0].get(b"grpc-status") != b"8":
                     raise self._finding(f"stream {number} was answered before it was whole")
                 continue
+            if (b":path", WATCH.encode()) in call.headers and call.status() == (200, 0):
+                if not seen.body and not seen.ended:
+                    raise self._finding(f"stream {number} watches and was told nothing")
+                continue
             if not seen.ended:
                 raise self._finding(f"stream {number} was not answered")
             said = {name: value for part in seen.headers for name, value in part.items()}
@@ -277,7 +234,7 @@ class Case:
     def _judge_bodies(self) -> None:
         """Whatever h2 thinks: what was answered is what was sent on that stream."""
         bodies: dict[int, bytes] = {}
-        for kind, flags, number, payload in _frames(self.said):
+        for kind, flags, number, payload in frames_of(self.said):
             if kind == frames.DATA:
                 padded = flags & frames.PADDED and payload
                 part = payload[1 : len(payload) - payload[0]] if padded else payload
@@ -288,7 +245,7 @@ class Case:
             body = bodies.get(number, b"")
             # Frames that came behind its end are not the call's.
             right = [prefixed(answer_of(path, body[5 : 5 + int.from_bytes(body[1:5])])) for path in METHODS]
-            if not any(one.startswith(seen.body) for one in right):
+            if not any(one.startswith(seen.body) for one in (_UNHEALTHY, *right)):
                 raise self._finding(f"stream {number} was answered with what it did not ask")
 
     async def _end(self) -> None:
@@ -306,6 +263,7 @@ class Case:
             "partial": peer.connection._partial,
             "inside": server.inside,
             "queue": len(server._queue),
+            "watchers": len(self.target.health.watchers),
             "connections": len(server.connections),
             "dirty": len([one for one in server.dirty if one is peer.connection]),
         }
@@ -335,26 +293,3 @@ async def fuzz(seeds: range, target: Target | None = None) -> Counter[str]:
     for seed in seeds:
         kinds[await Case(target, seed).play()] += 1
     return kinds
-
-
-def _pieces(chance: random.Random, said: list[bytes], data: bytes, way: str) -> list[bytes]:
-    """Frame by frame, all at once, byte by byte, or cut anywhere."""
-    if way == "frames":
-        return said
-    if way == "whole":
-        return [data]
-    if way == "bytes":
-        return [data[at : at + 1] for at in range(len(data))]
-    places = sorted(chance.randrange(len(data) + 1) for _ in range(chance.choice((1, 5, 40))))
-    return [data[start:stop] for start, stop in zip([0, *places], [*places, len(data)], strict=True)]
-
-
-def _frames(said: bytes) -> list[tuple[int, int, int, bytes]]:
-    found, at = [], len(frames.PREFACE)
-    while len(said) - at >= frames.HEAD_BYTES:
-        start = at + frames.HEAD_BYTES
-        stop = start + int.from_bytes(said[at : at + 3])
-        number = int.from_bytes(said[at + 5 : start]) & frames.STREAM_MASK
-        found.append((said[at + 3], said[at + 4], number, said[start:stop]))
-        at = stop
-    return found

@@ -20,8 +20,23 @@ from extauthz.http2 import frames
 from extauthz.http2.limits import Limits
 
 Header = tuple[bytes, bytes]
+# Why the server goes on where h2 does not, by what h2 says.
+LENIENT: tuple[tuple[str, str], ...] = (
+    ("did not shrink", "some peers take our table of size zero in without saying so; it is their table"),
+    ("does not have an :authority", "8.3.1: a request may come without; gRPC does not need it"),
+)
+# Why the server refuses what h2 takes, by the text of its fault.
+STRICT: dict[str, str] = {
+    "another frame than has to come here": "3.4: a client's first frame is SETTINGS; h2 takes any",
+    "an acknowledgement that is none": "3.4, as before: an acknowledgement of what was not greeted yet",
+    "RST_STREAM of a stream that nobody opened": "6.4: of an idle stream it is an error; h2 overlooks it",
+    "too many frames that get nothing done": "our limit (extauthz/http2/limits.py); h2 has none",
+    "a client promises nothing": "8.4: said at the frame's head; h2 waits for the block's end",
+    "another length than content-length says": "8.1.1: also where trailers end the call; h2 looks at data only",
+    "a header block without an end": "our limit; h2's is four times as high",
+}
 _ALTSVC = 10
-_METHOD = re.compile(rb"/t\.S/(Now|Later)")
+_METHOD = re.compile(rb"/t\.S/(Now|Later)|/grpc\.health\.v1\.Health/Watch")
 
 
 @dataclass
@@ -91,8 +106,9 @@ class Oracle:
         if self.refusal or self._is_not_for_it(said):
             return
         try:
-            for event in self.connection.receive_data(_without_reserved_bit(said)):
-                self._note(event)
+            for part in _in_order(_without_reserved_bit(said)):
+                for event in self.connection.receive_data(part):
+                    self._note(event)
             self._note_resets()
         except H2Error as error:
             self.refusal = f"{type(error).__name__}: {error}"
@@ -163,3 +179,11 @@ def _without_reserved_bit(said: bytes) -> bytes:
     if len(said) != frames.HEAD_BYTES + 4 or said[3] != frames.WINDOW_UPDATE:
         return said
     return said[: frames.HEAD_BYTES] + (int.from_bytes(said[-4:]) & frames.STREAM_MASK).to_bytes(4)
+
+
+def _in_order(said: bytes) -> list[bytes]:
+    """SETTINGS one by one: they count in their order (6.5.3), of which hyperframe keeps the last of each."""
+    head, payload = said[: frames.HEAD_BYTES], said[frames.HEAD_BYTES :]
+    if len(payload) < 12 or len(payload) % 6 or head[3] != frames.SETTINGS or head[4] & frames.ACK:
+        return [said]
+    return [b"\0\0\x06" + head[3:] + payload[at : at + 6] for at in range(0, len(payload), 6)]

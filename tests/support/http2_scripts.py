@@ -13,7 +13,8 @@ from extauthz.http2 import frames
 from extauthz.http2.frames import frame
 
 METHODS = ("/t.S/Now", "/t.S/Later")
-_PATHS = (*METHODS, *METHODS, *METHODS, "/t.S/None")
+WATCH = "/grpc.health.v1.Health/Watch"
+_PATHS = (*METHODS * 4, WATCH, "/t.S/None")
 _TIMEOUTS = ("1S", "200m", "99999999H", "0n", "x", "1")
 _MORE = (
     ("x-gateledger-node", "edge"),

@@ -57,14 +57,14 @@ async def test_a_connection_whose_answers_never_leave_is_closed(monkeypatch: pyt
     assert (peer.connection.send.blocked, peer.connection.send.waiting_bytes) == ({}, 0)
 
 
-async def test_a_window_that_opens_slowly_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_window_that_opens_in_time_is_waited_for_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     peer = blocked()
-    numbers = list(range(1, 41, 2))
-    peer.send(*(peer.call(number) for number in numbers))
 
-    for turn, number in enumerate(numbers):
-        # Each answer waits long, but another one is the oldest each time.
-        await swept(peer, monkeypatch, turn * 20)
+    for number in range(1, 41, 2):
+        peer.send(peer.call(number))
+        await swept(peer, monkeypatch, peer.server.limits.blocked_seconds - 5)
         peer.send(frames.window_update(number, 1_000))
 
     assert not peer.wire.closed
@@ -96,6 +96,19 @@ def test_what_waits_for_windows_is_bounded_in_bytes() -> None:
     opened = peer.send(frame(frames.SETTINGS, 0, 0, window_of(65_535)))
     assert sum(f.kind == frames.DATA for f in opened) == 10
     assert (peer.connection.streams, peer.connection.send.waiting_bytes) == ({}, 0)
+
+
+def test_a_watch_that_is_too_much_at_once_is_no_watch() -> None:
+    health = Health(())
+    methods = {ECHO: Method(lambda *_: bytes(9_990)), **health.methods()}
+    peer = Peer(methods, Limits(blocked_bytes=10_000), greet=False)
+    peer.greet(window_of(0))
+    peer.send(peer.call(1))
+
+    found = peer.send(peer.call(3, b"", with_path("/grpc.health.v1.Health/Watch")))
+
+    assert reset_codes(found) == {3: ErrorCode.ENHANCE_YOUR_CALM}
+    assert not health.watchers
 
 
 def test_a_reset_makes_room_for_what_waits() -> None:

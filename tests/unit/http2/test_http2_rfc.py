@@ -1,9 +1,7 @@
 """RFC 9113 by its sections, as h2spec has them: what a peer does, and what has to become of it.
 
-Of h2spec 2.6.0 (145 cases; the tool itself was run against this server, see docs/design/fast-transport.md) the
-following cannot apply: generic 2/2 and 2/3 and http2 5.1.2/1 ask for a body or for a stream that stays open
-after a GET, which gRPC refuses at once and without one; generic 5/14 and 5/15 want a table that grows where
-ours is set to zero.
+h2spec itself was run against this server: docs/design/fast-transport.md has its result, and why nine of its cases
+cannot apply to a server of unary gRPC.
 """
 
 from __future__ import annotations
