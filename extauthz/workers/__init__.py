@@ -1,6 +1,6 @@
 """Several processes that answer Checks (extauthz.workers): a parent that loads policies, and workers that decide.
 
-Invariants; the tests carry their names:
+Invariants:
 
 1. A policy decides in every worker or in none: all have loaded it before the first one swaps, and one refusal
    refuses it for all.

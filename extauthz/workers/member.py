@@ -129,8 +129,8 @@ class Member:
         stopping.cancel()
         if self._stopping.is_set() and not ended.done():
             await self._end(ended)
-        elif not living.done():
-            # Its end is found on the channel too.
+        elif not self.begun.is_set():
+            # Its last words, or the end of the channel.
             await asyncio.wait((living,), timeout=PING_SECONDS)
         living.cancel()
         if not ended.done():

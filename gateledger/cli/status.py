@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,8 @@ def status(settings: Settings, *, format_: str) -> None:
         emit(("name", "value"), list(named_values(found)), format_)
     else:
         _show(found)
-    if not all(process["running"] for process in found["processes"]) or not all(found["ready"].values()):
+    running = all(process["running"] for process in found["processes"])
+    if found.get("degraded") or not running or not all(found["ready"].values()):
         raise SystemExit(1)
 
 
@@ -63,6 +65,9 @@ def collect(settings: Settings, ready: dict[str, Any]) -> dict[str, Any]:
         "clickhouse": {"url": ready["clickhouse"], "state": written.get("clickhouse", "unknown")},
         "processes": [_process(name, pid, ready) for name, pid in sorted(ready["pids"].items())],
         "ready": {name: bool(service.get("ready")) for name, service in services.items()},
+        # The processes of extauthz that answer Checks, where there are several.
+        "workers": decided_by.get("workers", []),
+        "degraded": decided_by.get("degraded", []),
         "policy_version": decided_by.get("policy_version"),
         "policy_refused": decided_by.get("refused"),
         "rows_stored": written.get("stored_total", 0),
@@ -136,8 +141,10 @@ def _metrics(address: str) -> str:
 
 def _by_cause(who: str, text: str, metric: str) -> dict[str, int]:
     """What was dropped since the process started, by who dropped it and why; only what was."""
-    found = re.findall(rf'^{metric}\{{cause="(\w+)"\}} ([0-9.e+]+)$', text, re.MULTILINE)
-    return {f"{who}: {cause}": int(float(count)) for cause, count in found if float(count)}
+    dropped: Counter[str] = Counter()
+    for cause, count in re.findall(rf'^{metric}\{{cause="(\w+)".*\}} ([0-9.e+]+)$', text, re.MULTILINE):
+        dropped[f"{who}: {cause}"] += int(float(count))
+    return {name: count for name, count in dropped.items() if count}
 
 
 def _by_envoy(admin_socket: Path) -> dict[str, int]:
@@ -158,6 +165,12 @@ def _show(found: dict[str, Any]) -> None:
         state = f"up {_duration(now - process['since'])}" if process["running"] else "down"
         pids = ",".join(str(pid) for pid in process["pids"]) or "-"
         click.echo(f"{process['name']:<10} {state:<14} pid {pids:<8} restarts {process['restarts']}")
+    for worker in found["workers"]:
+        state = f"up {_duration(now - worker['since'])}" if worker["serving"] else "down"
+        click.echo(
+            f"{'worker ' + str(worker['worker']):<10} {state:<14} pid {worker['pid'] or '-':<8} restarts "
+            f"{worker['restarts']}  policy {(worker['policy_version'] or 'none')[:12]}"
+        )
     click.echo(f"{'proxy':<10} {found['proxy']}")
     click.echo(f"{'clickhouse':<10} {found['clickhouse']['url']} ({found['clickhouse']['state']})")
     click.echo(f"{'policy':<10} {found['policy_version'] or 'unknown'}")
@@ -168,6 +181,8 @@ def _show(found: dict[str, Any]) -> None:
     click.echo(f"{'journal':<10} {found['decisions_stored']} decisions stored")
     for cause, count in found["dropped"].items():
         click.echo(f"{'dropped':<10} {count} ({cause})")
+    for why in found["degraded"]:
+        click.echo(f"{'degraded':<10} {why}")
     for name, fine in found["ready"].items():
         if not fine:
             click.echo(f"{name:<10} is not ready: see its log")

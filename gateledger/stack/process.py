@@ -90,13 +90,15 @@ class Supervised:
             except TimeoutError:
                 if not hurry:
                     self.report(f"{self.program.name} did not stop within its time and is killed")
-                self._signal(signal.SIGKILL)
+                self.kill()
                 await self._task
 
     def kill(self) -> None:
-        """SIGKILL, for a user who cannot wait."""
+        """SIGKILL, for a user who cannot wait; the program's own children, which are in its group, too."""
         self._stopping.set()
-        self._signal(signal.SIGKILL)
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid:

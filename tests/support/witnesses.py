@@ -135,18 +135,18 @@ def decided(stack: StackProcess, request_id: str) -> int:
 
 def counters(stack: StackProcess) -> dict[str, int]:
     """Envoy's own counts of what it logged."""
-    return _stats(stack, "grpc_access_log")
+    return stats_of(stack, "grpc_access_log")
 
 
 def refused_connections(stack: StackProcess) -> int:
     """How often Envoy's log stream was opened towards an alslog that was not there."""
-    return _stats(stack, r"cluster\.alslog\.upstream_cx_connect_fail$").get("upstream_cx_connect_fail", 0)
+    return stats_of(stack, r"cluster\.alslog\.upstream_cx_connect_fail$").get("upstream_cx_connect_fail", 0)
 
 
 def broken_streams(stack: StackProcess) -> int:
     """How often Envoy's connection to alslog ended under a stream."""
     name = "upstream_cx_destroy_with_active_rq"
-    return _stats(stack, rf"cluster\.alslog\.{name}$").get(name, 0)
+    return stats_of(stack, rf"cluster\.alslog\.{name}$").get(name, 0)
 
 
 def on_disk(stack: StackProcess) -> int:
@@ -245,7 +245,7 @@ def load(stack: StackProcess, requests: int, at: Mapping[int, Callable[[], objec
     return answered
 
 
-def _stats(stack: StackProcess, pattern: str) -> dict[str, int]:
+def stats_of(stack: StackProcess, pattern: str) -> dict[str, int]:
     transport = httpx.HTTPTransport(uds=stack.ready["envoy_admin"].removeprefix("unix:"))
     with httpx.Client(transport=transport, base_url="http://envoy-admin", timeout=30) as client:
         text = client.get("/stats", params={"filter": pattern}).text

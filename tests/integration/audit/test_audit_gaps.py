@@ -137,6 +137,34 @@ def test_a_decision_that_envoy_did_not_wait_for_is_found_by_its_request(ledger: 
     assert ledger.told() == []
 
 
+def test_a_decision_that_envoy_did_not_hear_and_asked_for_again_is_not_missing(ledger: Ledger) -> None:
+    ledger.decision(0, "unheard", request_id="r-1", resource="/orders/1")
+    ledger.decision(0.02, "heard", request_id="r-1", resource="/orders/1")
+    ledger.record(0, "heard", request_id="r-1")
+
+    assert ledger.told() == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "more"),
+    [
+        pytest.param(0.02, {"resource": "/orders/2"}, id="about something else"),
+        pytest.param(0.02, {"resource": "/orders/1", "subject": "bob"}, id="about somebody else"),
+        pytest.param(-0.02, {"resource": "/orders/1"}, id="before"),
+        pytest.param(60, {"resource": "/orders/1"}, id="much later"),
+        pytest.param(0.02, {"resource": "/orders/1", "request_id": ""}, id="without an id"),
+    ],
+)
+def test_an_id_that_comes_twice_hides_no_missing_record(
+    ledger: Ledger, seconds: float, more: dict[str, Any]
+) -> None:
+    ledger.decision(0, "unheard", request_id=more.get("request_id", "r-1"), resource="/orders/1")
+    ledger.decision(seconds, "another", **{"request_id": "r-1", **more})
+    ledger.record(seconds, "another", request_id=more.get("request_id", "r-1"))
+
+    assert ledger.told() == [("decision_without_record", 1)]
+
+
 @pytest.mark.parametrize("code", ["deadline_exceeded", "audit_unavailable"])
 def test_a_decision_that_extauthz_did_not_wait_to_keep_is_found_by_its_request(
     ledger: Ledger, code: str

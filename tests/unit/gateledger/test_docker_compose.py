@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gateledger.compose import place, workers_in
 from gateledger.settings import load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,8 +56,19 @@ def test_the_sockets_that_envoy_dials_are_those_that_the_services_serve() -> Non
     settings = load(environ=SERVICES["extauthz"]["environment"])
     bootstrap = (ROOT / "envoy" / "docker-compose.yaml").read_text()
 
-    for address in (*settings.extauthz.listen, settings.alslog.listen):
+    for address in (*settings.extauthz.addresses, settings.alslog.listen):
         assert f'"{address.removeprefix("unix:")}"' in bootstrap
+
+
+def test_envoy_dials_as_many_workers_as_docker_compose_says() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    three = text.replace('GATELEDGER_EXTAUTHZ__WORKERS: "1"', 'GATELEDGER_EXTAUTHZ__WORKERS: "3"')
+    sockets = [
+        one["endpoint"]["address"]["pipe"]["path"] for one in place(workers_in(three)).extauthz_endpoints
+    ]
+
+    assert workers_in(text) == 1
+    assert sockets == [f"/run/gateledger/extauthz{number}.sock" for number in ("", "-1", "-2")]
 
 
 def mounts(name: str) -> set[str]:
