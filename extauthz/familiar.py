@@ -12,7 +12,6 @@ fine. The rule that decided: effect, reason, rule and versions. The policy is as
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -20,16 +19,19 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from access import Decision, ReasonCode, plain_path
 from access.subject import ANONYMOUS_NAME
 from extauthz import wire
+from extauthz.decision_ids import DecisionIds
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from extauthz.decide import Snapshot
     from extauthz.engine import Engine
-    from extauthz.wire import Answered, Usual
+    from extauthz.usual import Usual, Who
+    from extauthz.wire import Answered
 
 # By what the policy can be asked about a familiar request.
 _ASKED = ("subject", "service", "resource", "action")
+_IN_ORDER = tuple(range(len(_ASKED)))
 _BY_WHO = ("subject", "roles", "auth_method", "auth_issuer", "service")
 _BY_RULE = (
     "effect",
@@ -47,9 +49,9 @@ _POLICY_DECIDED = frozenset(
 )
 _MAX_KEPT = 8_192
 _DECIDE_US = tuple(wire.metadata_entry("decide_us", str(us)) for us in range(1_000))
-# An id's entry up to the id, and after it.
-_ID_BYTES = 36
-_ID_ENTRY = wire.metadata_entry("decision_id", "0" * _ID_BYTES)[:-_ID_BYTES]
+_ID_ENTRY = wire.metadata_begin("decision_id", 36)
+_RESOURCE = tuple(wire.metadata_begin("resource", size) for size in range(512))
+_IDS = DecisionIds()
 
 K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
@@ -102,54 +104,61 @@ class Familiar:
         # Without these four and nothing else nothing is familiar.
         self._order = tuple(_ASKED.index(name) for name in attributes if name in _ASKED)
         self._able = able and len(self._order) == len(attributes)
-        self._who: Kept[tuple[bytes, bytes, bool], _Who] = Kept()
+        self._who: Kept[Who, _Who] = Kept()
         self._fine: Kept[tuple[str, str], bytes] = Kept(1_024)
         # A policy's version and its rules, read at once: threads may answer while a new policy is learned. Not the
         # engine, which would live as long as this does (extauthz.engine.release).
         self._policy: tuple[str, Kept[tuple[bool, int | None, bool], _Rule]] = ("", Kept())
-        self._ms = 0
-        self._ms_text = ""
 
     def answered(
         self, usual: Usual, snapshot: Snapshot, started_ns: int
-    ) -> tuple[Answered, ReasonCode] | None:
-        """The answer; None where it has to come the general way. Raises what the engine raises."""
-        who = self._who.get(usual.who)
-        action = self._fine.get((usual.method, usual.host))
+    ) -> tuple[bytes, bytes, ReasonCode] | None:
+        """The answer, its journal entry and its reason; None where it has to come the general way.
+
+        Raises what the engine raises.
+        """
+        key, method, host, target, request_id = usual
+        who = self._who.get(key)
+        action = self._fine.get((method, host))
         engine = snapshot.engine
         learned_of, rules = self._policy
-        path = plain_path(usual.target)
+        path = plain_path(target)
         if who is None or action is None or path is None or engine is None or engine.version != learned_of:
             return None
-        values = (who.name, who.service, path, usual.method)
-        verdict = engine.enforce(*[values[place] for place in self._order], roles=who.roles)
+        values: tuple[str, ...] = (who.name, who.service, path, method)
+        if self._order != _IN_ORDER:
+            values = tuple([values[place] for place in self._order])
+        verdict = engine.enforce(*values, roles=who.roles)
         rule = rules.get((verdict.allowed, verdict.line, who.anonymous))
         head = who.heads.get(rule.reason_code) if rule is not None else None
         if rule is None or head is None:
             return None
         now = time.time_ns()
-        name = self._decision_id(now // 1_000_000)
+        name = _IDS.make(now // 1_000_000)
+        resource = path.encode()
+        size = len(resource)
         took = (time.perf_counter_ns() - started_ns) // 1000
         metadata = b"".join(
             (
-                _ID_ENTRY,
-                name,
-                who.metadata,
-                action,
-                wire.metadata_entry("resource", path),
+                *(_ID_ENTRY, name, who.metadata, action),
+                *(
+                    _RESOURCE[size] if size < len(_RESOURCE) else wire.metadata_begin("resource", size),
+                    resource,
+                ),
                 rule.metadata,
-                _DECIDE_US[took] if took < 1_000 else wire.metadata_entry("decide_us", str(took)),
+                _DECIDE_US[took] if took < len(_DECIDE_US) else wire.metadata_entry("decide_us", str(took)),
             )
         )
-        sealed = name.join(head)
-        return wire.Answered(wire.with_metadata(sealed, metadata), metadata, sealed), rule.reason_code
+        answer = wire.with_metadata(name.join(head), metadata)
+        return answer, wire.journal_entry(metadata, request_id, now), rule.reason_code
 
     def learn(self, usual: Usual, decision: Decision, answered: Answered, engine: Engine | None) -> None:
         """Keep what the general way's answer to a usual Check can say of others."""
         said = wire.metadata_of(decision, 0)
         if not self._able or engine is None or decision.reason_code not in _POLICY_DECIDED:
             return
-        if said.keys() != _KNOWN or decision.policy_version != engine.version or not plain_path(usual.target):
+        key, method, host, target, _ = usual
+        if said.keys() != _KNOWN or decision.policy_version != engine.version or not plain_path(target):
             return
         head = tuple(answered.head.split(decision.decision_id.encode()))
         if len(head) < 2:
@@ -159,26 +168,17 @@ class Familiar:
             rules = Kept()
             self._policy = (engine.version, rules)
         subject = decision.request.subject
-        who = self._who.get(usual.who)
+        who = self._who.get(key)
         if who is None:
             anonymous = subject.name == ANONYMOUS_NAME
             who = _Who(
                 subject.name, subject.request_roles, said["service"], _entries(said, _BY_WHO), anonymous
             )
-            self._who.keep(usual.who, who)
+            self._who.keep(key, who)
         who.heads[decision.reason_code] = head
-        self._fine.keep((usual.method, usual.host), _entries(said, ("action",)))
+        self._fine.keep((method, host), _entries(said, ("action",)))
         rule = _Rule(decision.reason_code, _entries(said, _BY_RULE))
         rules.keep((decision.allowed, decision.rule_line, who.anonymous), rule)
-
-    def _decision_id(self, now_ms: int) -> bytes:
-        """A UUID of version 7 as access.uuid7 makes it, in a third of its time."""
-        if now_ms != self._ms:
-            text = f"{now_ms:012x}"
-            self._ms, self._ms_text = now_ms, f"{text[:8]}-{text[8:]}-7"
-        noise = os.urandom(10).hex()
-        variant = "89ab"[int(noise[3], 16) & 3]
-        return f"{self._ms_text}{noise[:3]}-{variant}{noise[4:7]}-{noise[7:19]}".encode()
 
 
 def _entries(said: dict[str, str], names: tuple[str, ...]) -> bytes:
