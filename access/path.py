@@ -72,6 +72,8 @@ def split(target: str, *, parameters: bool = False) -> Target:
 
 def plain_path(target: str) -> str | None:
     """The path of a target that `split` would leave as it is, found quickly; None for any other."""
+    if "?" not in target:
+        return target if len(target) <= MAX_BYTES and _CLEAN.fullmatch(target) else None
     raw, _, query = target.partition("?")
     if len(raw) > MAX_BYTES or not _CLEAN.fullmatch(raw) or "#" in query or _CONTROL.search(query):
         return None

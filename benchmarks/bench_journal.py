@@ -51,7 +51,7 @@ def in_process() -> None:
     metadata = entry[6 : 6 + (entry[4] & 0x7F | entry[5] << 7)]
     began = time.perf_counter()
     for _ in range(IN_PROCESS):
-        made = wire.journal_entry(metadata, "0b8a3f0e-7d0c-4a6e-9a53-9a5b5d0a7f2e", time.time_ns())
+        made = wire.journal_entry(metadata, b"0b8a3f0e-7d0c-4a6e-9a53-9a5b5d0a7f2e", time.time_ns())
     each = (time.perf_counter() - began) / IN_PROCESS * 1e6
     assert made.startswith(b"\x0a")
     print(
@@ -62,7 +62,7 @@ def in_process() -> None:
 async def durable() -> None:
     """How long an entry is on its way to the disk, at the same rate: what a required audit adds, by itself."""
     checker_entry = wire.journal_entry(
-        b"\x0a" + bytes(500), "0b8a3f0e-7d0c-4a6e-9a53-9a5b5d0a7f2e", time.time_ns()
+        b"\x0a" + bytes(500), b"0b8a3f0e-7d0c-4a6e-9a53-9a5b5d0a7f2e", time.time_ns()
     )
     with tempfile.TemporaryDirectory(prefix="gateledger-") as home:
         tally = Tally()

@@ -18,6 +18,7 @@ from extauthz import wire
 from extauthz.decide import decide
 from extauthz.familiar import Familiar
 from extauthz.identity import Identities, Identity
+from extauthz.usual import usual_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,10 @@ class Checked(NamedTuple):
     entry: bytes
     reason_code: ReasonCode
     started_ns: int
+
+
+# As Checked(…), without a call in Python.
+_checked = tuple.__new__
 
 
 class Checker:
@@ -78,13 +83,10 @@ class Checker:
             return self._failed(error, started, _request_id(message))
 
     def _checked(self, message: bytes, started: int) -> Checked:
-        usual = wire.usual_from(message)
+        usual = usual_from(message)
         snapshot = self._snapshot()
-        found = self._familiar.answered(usual, snapshot, started) if usual else None
-        if usual and found:
-            answered, reason_code = found
-            entry = wire.journal_entry(answered.metadata, usual.request_id, time.time_ns())
-            return Checked(answered.answer, entry, reason_code, started)
+        if usual and (found := self._familiar.answered(usual, snapshot, started)):
+            return _checked(Checked, (*found, started))
         decision, request_id = self._decide(message, snapshot)
         checked, answered = self._answered(decision, started, request_id)
         if usual:
@@ -105,8 +107,9 @@ class Checker:
 
     def told(self, checked: Checked) -> bytes:
         """The answer, counted as given."""
-        self._observe(checked.reason_code, (time.perf_counter_ns() - checked.started_ns) / 1e9)
-        return checked.answer
+        answer, _, reason_code, started = checked
+        self._observe(reason_code, (time.perf_counter_ns() - started) / 1e9)
+        return answer
 
     def _decide(self, message: bytes, snapshot: Snapshot) -> tuple[Decision, str]:
         try:
@@ -123,7 +126,7 @@ class Checker:
     def _answered(self, decision: Decision, started: int, request_id: str) -> tuple[Checked, wire.Answered]:
         elapsed = time.perf_counter_ns() - started
         answered = wire.answer_to(decision, elapsed // 1000, self._identities.headers)
-        entry = wire.journal_entry(answered.metadata, request_id, time.time_ns())
+        entry = wire.journal_entry(answered.metadata, request_id.encode("utf-8", "replace"), time.time_ns())
         return Checked(answered.answer, entry, decision.reason_code, started), answered
 
     def _failed(self, error: Exception, started: int, request_id: str) -> Checked:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from spool import Appender, SpoolError, SpoolFull
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from pathlib import Path
 
     import structlog
@@ -36,6 +37,8 @@ _SEGMENT_BYTES = 16 * _MIB
 _SEGMENT_SECONDS = 1.0
 # How long decisions that nobody waits for gather, so that they cost a Check next to nothing.
 _GATHER_SECONDS = 0.1
+# A record is written when it has so many bytes, or when its group is.
+_RECORD_BYTES = 64 * 1024
 # Pause before a journal without room, or one that failed, is tried again.
 _RETRY_SECONDS = 0.5
 
@@ -53,13 +56,55 @@ class Tally:
 
 
 @dataclass(slots=True)
+class _Record:
+    """Decisions of one node that are written as one."""
+
+    node: str
+    entries: bytes
+    count: int
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """Entries of one node on their way to becoming a record."""
+
+    entries: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+
+@dataclass(slots=True)
 class _Group:
-    """Decisions by the node that asked, and the future of those who wait for them."""
+    """Decisions that are made durable together, and the future of those who wait for them."""
 
     done: asyncio.Future[None]
-    entries: dict[str, list[bytes]] = field(default_factory=dict)
-    count: int = 0
+    gathering: dict[str, _Gathering] = field(default_factory=dict)
+    # What is whole, in its order; what was written is taken off.
+    records: list[_Record] = field(default_factory=list)
     size: int = 0
+
+    def add(self, node: str, entry: bytes, size: int) -> None:
+        """Entries are put together while they are still in the processor's caches, a record's worth at a time."""
+        gathering = self.gathering.get(node)
+        if gathering is None:
+            gathering = self.gathering[node] = _Gathering()
+        gathering.entries.append(entry)
+        gathering.size += size
+        self.size += size
+        if gathering.size >= _RECORD_BYTES:
+            self._record(node)
+
+    def whole(self) -> None:
+        """Nothing more comes."""
+        for node in list(self.gathering):
+            self._record(node)
+
+    @property
+    def count(self) -> int:
+        return sum(record.count for record in self.records)
+
+    def _record(self, node: str) -> None:
+        entries = self.gathering.pop(node).entries
+        self.records.append(_Record(node, b"".join(entries), len(entries)))
 
 
 class DecisionJournal:
@@ -73,6 +118,7 @@ class DecisionJournal:
         self._settings = settings
         self._tally = tally
         self._log = log
+        self._most_pending = settings.journal_pending_max_bytes
         self._host = socket.gethostname()
         self._appender: Appender | None = None
         self._next: _Group | None = None
@@ -83,14 +129,14 @@ class DecisionJournal:
 
     def add(self, node: str, entry: bytes) -> None:
         """Keep the decision soon; or count it as dropped."""
-        if self._room(len(entry)):
+        if self._tally.pending_bytes + len(entry) <= self._most_pending:
             self._take(node, entry)
         else:
             self._tally.dropped[BEHIND] += 1
 
     def durable(self, node: str, entry: bytes) -> asyncio.Future[None]:
         """Done once the decision is on disk; with a SpoolError it may or may not be kept."""
-        if self._room(len(entry)):
+        if self._tally.pending_bytes + len(entry) <= self._most_pending:
             # Who stops waiting must not take the others' group along.
             return asyncio.shield(self._take(node, entry))
         full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -110,21 +156,17 @@ class DecisionJournal:
         with suppress(SpoolError):
             await self._ready()
 
-    def _room(self, size: int) -> bool:
-        return self._tally.pending_bytes + size <= self._settings.journal_pending_max_bytes
-
     def _take(self, node: str, entry: bytes) -> asyncio.Future[None]:
         group = self._next
         if group is None:
             group = self._next = _Group(asyncio.get_running_loop().create_future())
             # An answer that nobody waits for any more is no error of the program.
             group.done.add_done_callback(lambda done: done.exception())
-        group.entries.setdefault(node, []).append(entry)
-        group.count += 1
-        group.size += len(entry)
-        self._tally.pending_bytes += len(entry)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush())
+            if self._task is None or self._task.done():
+                self._task = asyncio.create_task(self._flush())
+        size = len(entry)
+        group.add(node, entry, size)
+        self._tally.pending_bytes += size
         return group.done
 
     async def _flush(self) -> None:
@@ -134,6 +176,7 @@ class DecisionJournal:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), _GATHER_SECONDS)
             group, self._next = self._next, None
+            group.whole()
             try:
                 await self._keep(group)
             finally:
@@ -156,27 +199,40 @@ class DecisionJournal:
                     await asyncio.sleep(_RETRY_SECONDS)
             else:
                 self._say(None)
-                self._tally.durable += group.count
                 group.done.set_result(None)
             return
 
     async def _write(self, group: _Group) -> None:
-        """All of the group on disk. Raises SpoolError; SpoolFull only when none of it was written."""
+        """All of the group on disk. What is, is taken off the group; so what is left may be tried again.
+
+        Raises SpoolError; SpoolFull only when nothing that is left was written.
+        """
         appender = await self._ready()
         if appender.full:
             raise SpoolFull(f"spool {self._directory}: no room")
         now = time.time_ns()
-        try:
-            written = [
-                asyncio.wrap_future(appender.append(_origin(node, self._host, now), b"".join(entries)))
-                for node, entries in group.entries.items()
-            ]
-            await asyncio.gather(*written)
-        except SpoolFull as error:
-            if len(group.entries) == 1:
-                raise
-            # Some of it may be on disk: what is sent again would be there twice.
-            raise SpoolError(str(error)) from error
+        written: list[Future[None]] = []
+        refused: SpoolError | None = None
+        for record in group.records:
+            try:
+                written.append(appender.append(_origin(record.node, self._host, now), record.entries))
+            except SpoolError as error:
+                refused = error
+                break
+        if written:
+            # They are settled in their order: when the last one is, all are.
+            await asyncio.gather(asyncio.wrap_future(written[-1]), return_exceptions=True)
+        left = group.records[len(written) :]
+        for record, future in reversed(list(zip(group.records, written, strict=False))):
+            failed = future.exception()
+            if failed is None:
+                self._tally.durable += record.count
+            else:
+                left.insert(0, record)
+                refused = _worse(refused, failed)
+        group.records = left
+        if refused is not None:
+            raise refused
 
     def _lose(self, group: _Group, error: SpoolError, cause: str) -> None:
         if not self.required:
@@ -213,6 +269,15 @@ class DecisionJournal:
             else:
                 self._log.info("decisions are journalled again", dropped=self._tally.dropped.total())
         self._trouble = text
+
+
+def _worse(one: SpoolError | None, other: BaseException) -> SpoolError:
+    """Of two refusals the one after which nothing is tried again."""
+    if one is not None and not isinstance(one, SpoolFull):
+        return one
+    return (
+        other if isinstance(other, SpoolError) else SpoolError(f"the journal's write ended oddly: {other!r}")
+    )
 
 
 def _origin(node: str, host: str, now: int) -> bytes:

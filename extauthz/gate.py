@@ -33,6 +33,8 @@ class Gate:
         self._seconds = settings.deadline_seconds
         self._checker = checker
         self._journal = journal
+        self._required = journal.required
+        self._tell = checker.told
         self._asked_at = -QUIET_SECONDS
 
     def answer(self, message: bytes, node: str, deadline: float | None) -> Told:
@@ -46,10 +48,13 @@ class Gate:
             checked = self._checker.refused(ReasonCode.BAD_REQUEST, large)
         else:
             checked = self._checker.checked(message)
-        if checked.entry and self._journal.required:
-            until = now + self._seconds
-            return self._kept(checked, node, until if deadline is None else min(until, deadline))
-        return self._told(checked, node)
+        entry = checked.entry
+        if entry:
+            if self._required:
+                until = now + self._seconds
+                return self._kept(checked, node, until if deadline is None else min(until, deadline))
+            self._journal.add(node, entry)
+        return self._tell(checked)
 
     def crowded(self, node: str) -> Told:
         """One Check more than may be inside."""

@@ -70,8 +70,10 @@ class Metrics:
     """Counters and gauges of one decision point, all present from the start."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._answers = _Answers()
-        registry.register(self._answers)
+        answers = _Answers()
+        registry.register(answers)
+        # Count one answer: its reason code, and its seconds.
+        self.observe = answers.count
         self._info = Gauge(
             "gateledger_policy_info", "1 for the policy version that decides.", ["version"], registry=registry
         )
@@ -89,10 +91,6 @@ class Metrics:
         )
         for result in ("loaded", "refused", "not_journaled"):
             self._reloads.labels(result)
-
-    def observe(self, reason_code: ReasonCode, seconds: float) -> None:
-        """Count one answer."""
-        self._answers.count(reason_code, seconds)
 
     def policy(self, version: str, mode: Mode) -> None:
         """From now on this version decides, and no other."""

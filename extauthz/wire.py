@@ -46,17 +46,13 @@ _ENTRY = b"\x0a"
 _METADATA = b"\x0a"
 _REQUEST_ID = b"\x12"
 _TIME = b"\x19"
+# Of an entry's content what is neither a text nor a text's length: three tags and the time.
+_ENTRY_AROUND = len(_METADATA + _REQUEST_ID + _TIME) + 8
 # Tags of google.protobuf.Struct, and of CheckResponse.dynamic_metadata.
 _DYNAMIC_METADATA = b"\x22"
 _FIELDS = _MAP_KEY = b"\x0a"
 _MAP_VALUE = b"\x12"
 _STRING_VALUE = b"\x1a"
-_BEARER = b"Bearer "
-_TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-# Bytes of jwt_authn's metadata and of a host; more are not worth remembering.
-_USUAL_CLAIMS, _USUAL_HOST = 4_096, 256
-# Headers that come, once at the most, where nothing is unusual.
-_USUAL = frozenset({":authority", ":path", "authorization", "content-type", "host", "x-request-id"})
 _OVERWRITE = core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _HOST_HEADERS = frozenset({":authority", "host"})
 
@@ -113,72 +109,6 @@ def asked_from(message: bytes, credential_headers: frozenset[str] = frozenset())
     )
 
 
-class Usual(NamedTuple):
-    """A Check as nearly all are.
-
-    `who` stands for all that identity is made of: Envoy's metadata, the route's, and whether a token came.
-    """
-
-    who: tuple[bytes, bytes, bool]
-    method: str
-    target: str
-    host: str
-    request_id: str
-
-
-def usual_from(message: bytes) -> Usual | None:
-    """What `asked_from` reads, in a third of its time, where nothing is unusual; None where anything is.
-
-    Unusual is whatever is not named here: a header by another name, one twice, an Authorization that is no Bearer
-    token and nothing else, a host that is not the Host header's, a certificate, a fragment, many kilobytes of
-    claims, an overlong host.
-    """
-    try:
-        attributes = ext_authz_pb2.CheckRequest.FromString(message).attributes
-    except DecodeError:
-        return None
-    http = attributes.request.http
-    if len(http.host) > _USUAL_HOST:
-        return None
-    seen = _usual_headers(http.header_map.headers, http.host.encode())
-    if seen is None or http.fragment or attributes.source.certificate or attributes.source.principal:
-        return None
-    known_by = attributes.metadata_context.SerializeToString()
-    if len(known_by) > _USUAL_CLAIMS:
-        return None
-    route = attributes.route_metadata_context.SerializeToString()
-    return Usual(
-        (known_by, route, "authorization" in seen),
-        http.method,
-        seen[":path"].decode("latin-1"),
-        http.host,
-        seen.get("x-request-id", b"").decode("latin-1"),
-    )
-
-
-def _usual_headers(headers: Iterable[core_pb2.HeaderValue], host: bytes) -> dict[str, bytes] | None:
-    """The header lines by name, if they are the usual ones; else None."""
-    seen: dict[str, bytes] = {}
-    for header in headers:
-        name = header.key
-        if name in seen or name not in _USUAL:
-            return None
-        seen[name] = header.raw_value
-    usual = (
-        seen.get(":path")
-        and seen.get(":authority", host) == host == seen.get("host", host)
-        and ("authorization" not in seen or _is_token(seen["authorization"]))
-        and seen.get("x-request-id") != b""
-    )
-    return seen if usual else None
-
-
-def _is_token(authorization: bytes) -> bool:
-    """Whether the header holds "Bearer", a token's characters, and nothing more."""
-    scheme, token = authorization[: len(_BEARER)], authorization[len(_BEARER) :]
-    return scheme == _BEARER and token != b"" and not token.translate(None, _TOKEN_BYTES)
-
-
 def _without_claims(message: bytes) -> ext_authz_pb2.AttributeContext:
     """What a message says beside the claims, where they alone keep it from being read. Raises WireError."""
     attributes = ext_authz_pb2.CheckRequest.ATTRIBUTES_FIELD_NUMBER
@@ -229,26 +159,29 @@ def with_metadata(head: bytes, metadata: bytes) -> bytes:
 
 def metadata_entry(key: str, value: str) -> bytes:
     """One text in a google.protobuf.Struct, serialised."""
-    name, text = key.encode(), value.encode("utf-8", "replace")
-    content = _STRING_VALUE + varint(len(text)) + text
-    entry = b"".join((_MAP_KEY, varint(len(name)), name, _MAP_VALUE, varint(len(content)), content))
-    return _FIELDS + varint(len(entry)) + entry
+    text = value.encode("utf-8", "replace")
+    return metadata_begin(key, len(text)) + text
 
 
-def journal_entry(metadata: bytes, request_id: str, time_ns: int) -> bytes:
+def metadata_begin(key: str, size: int) -> bytes:
+    """What stands before a text of so many bytes."""
+    name, text_size = key.encode(), varint(size)
+    content_size = varint(len(_STRING_VALUE) + len(text_size) + size)
+    begin = b"".join((_MAP_KEY, varint(len(name)), name, _MAP_VALUE, content_size, _STRING_VALUE, text_size))
+    return _FIELDS + varint(len(begin) + size) + begin
+
+
+def journal_entry(metadata: bytes, request_id: bytes, time_ns: int) -> bytes:
     """What the journal keeps of a decision: an entry of ledger/schema/decision.proto, its tag and length before it.
 
     Written by hand: the metadata is serialised already, and this is on the way of every Check.
     """
-    named = request_id.encode("utf-8", "replace")
-    content = b"".join(
-        (
-            *(_METADATA, varint(len(metadata)), metadata),
-            *(_REQUEST_ID, varint(len(named)), named),
-            *(_TIME, time_ns.to_bytes(8, "little")),
-        )
+    size, named = varint(len(metadata)), varint(len(request_id))
+    content = len(metadata) + len(request_id) + len(size) + len(named) + _ENTRY_AROUND
+    time = time_ns.to_bytes(8, "little")
+    return b"".join(
+        (_ENTRY, varint(content), _METADATA, size, metadata, _REQUEST_ID, named, request_id, _TIME, time)
     )
-    return b"".join((_ENTRY, varint(len(content)), content))
 
 
 def _sealed(response: ext_authz_pb2.CheckResponse, *, allow: bool) -> bytes:

@@ -97,10 +97,15 @@ class Engine:
 
         `roles` act as extra g rows of the subject, for this request only. Raises EnforceError.
         """
-        if self.decide is None or len(values) != len(self.model.request):
+        return self.verdict(values, roles if roles.__class__ is tuple else tuple(roles))
+
+    def verdict(self, values: tuple[str, ...], roles: tuple[str, ...]) -> Verdict:
+        """As `enforce`, for callers that have them as tuples."""
+        decide = self.decide
+        if decide is None or len(values) != len(self.model.request):
             return self.scan(values, roles)
         try:
-            entry = self.decide(values, roles if roles.__class__ is tuple else tuple(roles))
+            entry = decide(values, roles)
         except NotCompiled:
             return self.scan(values, roles)
         except Exception as error:

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_texts import SAMPLE
 
-from extauthz import check, wire
+from extauthz import check
 from extauthz.check import Checked, Checker
 from extauthz.decide import Rules, Snapshot
 from extauthz.engine import Engine
 from extauthz.identity_settings import IdentitySettings, Issuer
+from extauthz.shallow import varint
+from extauthz.usual import Shallow, usual_from
 from protos.gen import ext_authz_pb2
 
 TOKENS: list[dict[str, Any]] = [
@@ -92,6 +94,14 @@ def asked(**aspects: Any) -> bytes:
     return request.SerializeToString()
 
 
+def replaced(message: bytes, old: bytes, new: bytes) -> bytes:
+    """The Check with another header line, whatever it holds."""
+    request = Shallow.FromString(message)
+    lines = request.attributes.request.http.header_map.headers
+    lines[list(lines).index(old)] = new
+    return bytes(request.SerializeToString())
+
+
 usual = st.sampled_from(
     [
         asked(),
@@ -120,7 +130,7 @@ def checker(snapshot: Snapshot | None = None, **header: str) -> Checker:
 def substance(checked: Checked) -> tuple[bytes, bytes]:
     """An answer and its journal entry, without what no two answers share: id and times."""
     response = parsed(checked.answer)
-    fields = response.dynamic_metadata.fields
+    fields, metadata = response.dynamic_metadata.fields, response.dynamic_metadata.ByteSize()
     name = fields["decision_id"].string_value
     assert set(fields) == METADATA
     assert fields["decide_us"].string_value.isdigit()
@@ -128,8 +138,10 @@ def substance(checked: Checked) -> tuple[bytes, bytes]:
     fields["decide_us"].string_value = "0"
     told = response.SerializeToString(deterministic=True).replace(name.encode(), b"id")
     assert name.encode() in checked.entry
-    # The request's id, of three bytes, stands before the time's tag and eight bytes.
-    return told, checked.entry[-14:-9]
+    # The metadata's length is the first of an entry's content; the request's id stands before the time.
+    begin = checked.entry.index(b"\x0a", 1)
+    behind = begin + 1 + len(varint(metadata)) + metadata
+    return told, checked.entry[behind:-9]
 
 
 @settings(max_examples=150, deadline=None)
@@ -139,6 +151,55 @@ def test_answers_are_those_of_a_checker_that_remembers_nothing(messages: list[by
 
     for message in messages:
         assert substance(remembers.checked(message)) == substance(checker().checked(message))
+
+
+@settings(max_examples=100, deadline=None)
+@given(usual, st.data())
+def test_bytes_that_are_nearly_a_familiar_check_are_read_as_by_a_checker_that_remembers_nothing(
+    message: bytes, data: st.DataObject
+) -> None:
+    remembers = checker()
+    remembers.checked(message)
+    damaged = bytearray(message)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(damaged) - 1))
+        piece = data.draw(
+            st.one_of(st.binary(max_size=2), st.sampled_from([bytes(damaged[at : at + 40])] * 2))
+        )
+        damaged[at : at + data.draw(st.integers(0, 2))] = piece
+
+    assert substance(remembers.checked(bytes(damaged))) == substance(checker().checked(bytes(damaged)))
+
+
+@pytest.mark.parametrize(
+    ("line", "known"),
+    [
+        pytest.param(b"\x0a\x0cx-request-id\x1a\x03r-2", True, id="as Envoy writes it"),
+        pytest.param(b"\x0a\x0cx-request-id\x1a\x83\x00r-2", True, id="a length in two bytes"),
+        pytest.param(b"\x0a\x0cx-request-id\x1a\x83\x80\x00r-2", False, id="a length in three bytes"),
+        pytest.param(b"\x1a\x03r-2\x0a\x0cx-request-id", False, id="the value before the name"),
+        pytest.param(b"\x0a\x0cx-request-id\x12\x03r-2", False, id="a text as the value"),
+        pytest.param(b"\x0a\x0cx-request-id\x1a\x03r-2\x12\x00", False, id="another field behind"),
+        pytest.param(b"\x0a\x0cx-request-id\x1a\x02r-2", False, id="a length that is too small"),
+        pytest.param(b"\x0a\x0cx-request-id\x1a\x04r-2", False, id="a length that is too large"),
+        pytest.param(b"\x0a\x0cx-request-id\x1a\x00", False, id="an empty value"),
+        pytest.param(b"\x0a\x0cx-request-id", False, id="no value"),
+        pytest.param(b"\x0a", False, id="no length of a name"),
+        pytest.param(b"", False, id="an empty line"),
+    ],
+)
+def test_a_header_line_is_read_if_it_is_a_name_and_its_bytes_and_nothing_else(
+    line: bytes, known: bool
+) -> None:
+    message = asked(request_id=b"r-1")
+    usual_line = b"\x0a\x0cx-request-id\x1a\x03r-1"
+    assert usual_line in message
+    shorter = replaced(message, usual_line, line)
+
+    found = usual_from(shorter)
+
+    assert (found is not None) is known
+    assert found is None or found[-1] == b"r-2"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +257,6 @@ def test_where_tokens_stand_otherwise_nothing_is_remembered() -> None:
     )
     line.raw_value = b"Bearer bb.cc"
 
-    assert wire.usual_from(good) is not None
+    assert usual_from(good) is not None
     assert remembers.checked(good).reason_code == "rule_allow"
     assert remembers.checked(request.SerializeToString()).reason_code == "invalid_credential"

@@ -34,7 +34,7 @@ def decision(decision_id: str, code: ReasonCode = ReasonCode.RULE_ALLOW) -> Deci
 
 
 def entry(decision_id: str, request_id: str = "", at: int = 1_790_000_000_123_456_789) -> bytes:
-    return wire.journal_entry(wire.answer_to(decision(decision_id), 33).metadata, request_id, at)
+    return wire.journal_entry(wire.answer_to(decision(decision_id), 33).metadata, request_id.encode(), at)
 
 
 def spool_of(ledger: LedgerProcess, worker: str = "0") -> Path:

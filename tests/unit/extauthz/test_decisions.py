@@ -40,7 +40,7 @@ def unsealed(directory: Path) -> bytes:
 
 
 def entry(name: str) -> bytes:
-    return wire.journal_entry(name.encode(), "id", 1)
+    return wire.journal_entry(name.encode(), b"id", 1)
 
 
 async def test_durable_returns_once_the_decision_is_on_disk(tmp_path: Path) -> None:
