@@ -123,5 +123,5 @@ def _slow(engine: Engine) -> Advice:
             expression = pattern if clause.function == "regexMatch" else translated(clause.function, pattern)
             repeated = backtracks(expression)
             if repeated:
-                message = f"{pattern!r}: a repetition within a repetition ({repeated}) can take for ever on some text"
+                message = f"{pattern!r}: {repeated} can take for ever on some text"
                 yield engine.rules.where(place)[0], "slow", message

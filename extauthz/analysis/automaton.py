@@ -7,102 +7,51 @@ every combination of patterns that some text has, and none that no text has: not
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from extauthz.analysis.domain import OPEN
+from extauthz.analysis.repeated import Repetitions, walked
 from extauthz.analysis.unanswerable import Unanswerable
+from extauthz.analysis.union import MAX_STATES, Union
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from extauthz.analysis.domain import Domain
     from extauthz.analysis.nfa import Nfa
-
-# States of one walk: some seconds of work, some hundred megabytes.
-MAX_STATES = 200_000
-
-States = frozenset[int]
+    from extauthz.analysis.pattern import Pairs
+    from extauthz.analysis.union import States
 
 
 def combinations(
-    nfas: Sequence[Nfa], domain: Domain, examples: Iterable[str] = ()
+    nfas: Sequence[Nfa],
+    domain: Domain,
+    examples: Iterable[str] = (),
+    equal: Mapping[int, Pairs] | None = None,
 ) -> dict[frozenset[int], str]:
     """For each combination of automata that accept together, and no other with them: the shortest such text.
 
-    Where one of the examples is such a text, it is taken instead.
+    `equal`: segments that have to be equal for an automaton to accept. Where one of the examples is such a
+    text, it is taken instead. Raises Unanswerable.
     """
-    union = _Union.of(nfas)
-    found = _Walk(union, domain).combinations()
+    union = Union.of(nfas)
+    repetitions = Repetitions(equal or {})
+    walk = (
+        functools.partial(walked, union, domain, repetitions) if equal else _Walk(union, domain).combinations
+    )
+    found = walk()
     shown: dict[frozenset[int], str] = {}
     for example in examples:
-        shown.setdefault(union.of_text(example, domain), example)
+        shown.setdefault(repetitions.kept(union.of_text(example, domain), example), example)
     return {accepted: shown.get(accepted, text) for accepted, text in found.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Union:
-    """Several automata as one, whose accepting states remember the automaton."""
-
-    start: States
-    moves: tuple[tuple[tuple[int, States], ...], ...]
-    owner: dict[int, int]
-
-    @classmethod
-    def of(cls, nfas: Sequence[Nfa]) -> _Union:
-        start: set[int] = set()
-        moves: list[tuple[tuple[int, States], ...]] = []
-        owner: dict[int, int] = {}
-        for number, nfa in enumerate(nfas):
-            base = len(moves)
-            start.update(base + state for state in nfa.start)
-            owner.update((base + state, number) for state in nfa.accepting)
-            moves += [
-                tuple((mask, frozenset(base + target for target in targets)) for mask, targets in steps)
-                for steps in nfa.moves
-            ]
-        return cls(frozenset(start), tuple(moves), owner)
-
-    def accepted(self, states: Iterable[int]) -> frozenset[int]:
-        return frozenset(self.owner[state] for state in states if state in self.owner)
-
-    def of_text(self, text: str, domain: Domain) -> frozenset[int]:
-        """The automata that accept one text."""
-        states: Iterable[int] = self.start
-        for character in text:
-            bit = domain.alphabet.one(character)
-            states = {
-                target
-                for state in states
-                for mask, targets in self.moves[state]
-                if mask & bit
-                for target in targets
-            }
-        return self.accepted(states)
-
-    def steps(self, states: States, every: int) -> list[tuple[int, States]]:
-        """Where each character leads: sets of characters, apart from one another, that lead to the same states."""
-        by_mask: dict[int, set[int]] = {}
-        for state in states:
-            for mask, targets in self.moves[state]:
-                by_mask.setdefault(mask, set()).update(targets)
-        cells: list[tuple[int, States]] = [(every, frozenset())]
-        for mask, reachable in by_mask.items():
-            divided: list[tuple[int, States]] = []
-            for cell, reached in cells:
-                if cell & mask:
-                    divided.append((cell & mask, reached.union(reachable)))
-                if cell & ~mask:
-                    divided.append((cell & ~mask, reached))
-            cells = divided
-        # Characters that people like first.
-        return sorted(cells, key=lambda cell: cell[0] & -cell[0])
 
 
 @dataclass(slots=True)
 class _Walk:
-    union: _Union
+    union: Union
     domain: Domain
     # Each place (states, and the domain's own state) with the place before it and the character between.
     seen: dict[tuple[States, str], tuple[tuple[States, str] | None, str]] = field(default_factory=dict)

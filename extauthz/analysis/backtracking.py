@@ -7,24 +7,29 @@ from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
+from extauthz.analysis.ambiguity import is_ambiguous
+
 # What repeats has one of these; anything else is passed over quickly.
 _REPEATS = re.compile(r"[*+}]")
 _GREEDY = frozenset({codes.MAX_REPEAT, codes.MIN_REPEAT})
 
 
 def backtracks(expression: str) -> str:
-    """A repetition without end within another one, in words; empty if there is none.
+    """Why a search with an expression can take for ever, in words; empty if it cannot.
 
-    (a+)+ needs twice the time for each further letter. Those without another way out, as (/[^/]+)+ where each
-    turn begins with a letter that the inner one cannot take, are not told.
+    (a+)+ needs twice the time for each further letter, and so does (a|ab|b)*. Those without another way out, as
+    (/[^/]+)+ where each turn begins with a letter that the inner one cannot take, are not told.
     """
-    if len(_REPEATS.findall(expression)) < 2:
+    if not _REPEATS.search(expression):
         return ""
     try:
         parsed = parser.parse(expression)
     except (re.error, RecursionError, OverflowError):
         return ""
-    return _within(parsed)
+    repeated = _within(parsed)
+    if repeated:
+        return f"a repetition within a repetition ({repeated})"
+    return "a repetition that can read one text in many ways" if is_ambiguous(expression) else ""
 
 
 def _within(items: Any) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from extauthz.analysis.atom import Among, Atom, Equal, Match, Role
 from extauthz.analysis.automaton import combinations
-from extauthz.analysis.pattern import nfa_of
+from extauthz.analysis.pattern import equal_segments, nfa_of
 from extauthz.analysis.unanswerable import Unanswerable
 from extauthz.engine import reference
 
@@ -100,9 +100,11 @@ def _constants(domain: Domain, atoms: tuple[Atom, ...]) -> Iterator[str]:
 def _of_patterns(domain: Domain, atoms: tuple[Atom, ...]) -> Iterator[Class]:
     # Reserved texts are patterns that no value may match.
     parts = [_parts(atom) for atom in (*atoms, *domain.reserved)]
-    nfas = [nfa_of(*part, domain.alphabet) for alternatives in parts for part in alternatives]
+    every = [part for alternatives in parts for part in alternatives]
+    nfas = [nfa_of(*part, domain.alphabet) for part in every]
+    equal = {number: pairs for number, part in enumerate(every) if (pairs := equal_segments(*part))}
     examples = (text for text in _examples(domain, atoms) if domain.holds(text))
-    found = combinations(nfas, domain, examples)
+    found = combinations(nfas, domain, examples, equal)
     owners = [number for number, alternatives in enumerate(parts) for _ in alternatives]
     seen = set()
     for accepted, text in found.items():

@@ -16,6 +16,8 @@ from extauthz.analysis.unanswerable import Unanswerable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from extauthz.analysis.alphabet import Alphabet
+
 _CATEGORIES = {
     op.CATEGORY_DIGIT: r"\d",
     op.CATEGORY_NOT_DIGIT: r"\D",
@@ -68,7 +70,10 @@ class _Reader:
             return self.sequence(value[3])
         if kind is op.AT and value in _ASSERTED:
             return self._builder.nothing(_ASSERTED[value])
-        return self._builder.step(self._characters(kind, value))
+        try:
+            return self._builder.step(characters(kind, value, self._builder.alphabet))
+        except Unanswerable as error:
+            raise self._refusal(str(error)) from error
 
     def _repeat(self, least: int, most: Any, items: Any) -> Piece:
         copies = least if most is op.MAXREPEAT else int(most)
@@ -82,28 +87,29 @@ class _Reader:
             pieces += [self._builder.either([self.sequence(items), maybe()]) for _ in range(copies - least)]
         return self._builder.sequence(pieces)
 
-    def _characters(self, kind: Any, value: Any) -> int:
-        alphabet = self._builder.alphabet
-        if kind is op.LITERAL:
-            return alphabet.one(chr(value))
-        if kind is op.NOT_LITERAL:
-            return alphabet.all & ~alphabet.one(chr(value))
-        if kind is op.ANY:
-            return alphabet.all & ~alphabet.one("\n")
-        if kind is op.RANGE:
-            if value[1] > 127 and not alphabet.complete:
-                raise self._refusal("a range beyond ASCII")
-            return alphabet.where(lambda character: value[0] <= ord(character) <= value[1])
-        if kind is op.CATEGORY and value in _CATEGORIES:
-            category = re.compile(_CATEGORIES[value])
-            return alphabet.where(lambda character: category.fullmatch(character) is not None)
-        if kind is op.IN:
-            negated = value[0][0] is op.NEGATE
-            found = 0
-            for item in value[negated:]:
-                found |= self._characters(*item)
-            return alphabet.all & ~found if negated else found
-        raise self._refusal(str(kind).lower().replace("_", " "))
-
     def _refusal(self, what: str) -> Unanswerable:
         return Unanswerable(f"{self._expression!r} has {what}, which cannot be taken apart exactly")
+
+
+def characters(kind: Any, value: Any, alphabet: Alphabet) -> int:
+    """The characters of a part of an expression that takes one. Raises Unanswerable for what is none."""
+    if kind is op.LITERAL:
+        return alphabet.one(chr(value))
+    if kind is op.NOT_LITERAL:
+        return alphabet.all & ~alphabet.one(chr(value))
+    if kind is op.ANY:
+        return alphabet.all & ~alphabet.one("\n")
+    if kind is op.RANGE:
+        if value[1] > 127 and not alphabet.complete:
+            raise Unanswerable("a range beyond ASCII")
+        return alphabet.where(lambda character: value[0] <= ord(character) <= value[1])
+    if kind is op.CATEGORY and value in _CATEGORIES:
+        category = re.compile(_CATEGORIES[value])
+        return alphabet.where(lambda character: category.fullmatch(character) is not None)
+    if kind is op.IN:
+        negated = value[0][0] is op.NEGATE
+        found = 0
+        for one, argument in value[negated:]:
+            found |= characters(one, argument, alphabet)
+        return alphabet.all & ~found if negated else found
+    raise Unanswerable(str(kind).lower().replace("_", " "))

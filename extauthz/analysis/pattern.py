@@ -16,6 +16,11 @@ _VARIABLE2 = re.compile(r"(.*?):[^\/]+(.*?)")
 _VARIABLE3 = re.compile(r"(.*?){[^\/]+?}(.*?)")
 _VARIABLE4 = re.compile(r"{([^/]+)}")
 _VARIABLE5 = re.compile(r"{[^/]+}")
+# What is more than itself in a regular expression.
+_EXPRESSION = re.compile(r"[\\.^$*+?{}\[\]|()]")
+
+# Numbers of segments that have to be equal, the earlier first.
+Pairs = tuple[tuple[int, int], ...]
 
 
 def nfa_of(function: str, pattern: str, alphabet: Alphabet) -> Nfa:
@@ -36,11 +41,32 @@ def nfa_of(function: str, pattern: str, alphabet: Alphabet) -> Nfa:
 
 
 def _variables(pattern: str) -> int:
-    """How many variables a keyMatch4 pattern has. A name that stands twice asks for equal texts: not regular."""
+    """How many variables a keyMatch4 pattern has."""
+    return len(_VARIABLE4.findall(pattern.replace("/*", "/.*")))
+
+
+def equal_segments(function: str, pattern: str) -> Pairs:
+    """The segments, counted from 0 before the first slash, that have to be equal for a pattern to match.
+
+    keyMatch4 asks that of variables of one name. Such a variable has to be a whole segment, and nothing
+    beside it an expression, so that its place is known. Raises Unanswerable for others.
+    """
+    if function != "keyMatch4":
+        return ()
     names = _VARIABLE4.findall(pattern.replace("/*", "/.*"))
-    if len(set(names)) < len(names):
-        raise Unanswerable(f"{pattern!r} asks that two parts of a path are equal")
-    return len(names)
+    if len(set(names)) == len(names):
+        return ()
+    if _EXPRESSION.search(_VARIABLE4.sub("", pattern.removesuffix("/*"))):
+        raise Unanswerable(f"{pattern!r} has a variable twice, beside what is an expression")
+    first: dict[str, int] = {}
+    pairs = []
+    for at, segment in enumerate(pattern.split("/")):
+        for name in _VARIABLE4.findall(segment):
+            if names.count(name) > 1 and segment != f"{{{name}}}":
+                raise Unanswerable(f"{pattern!r} has the variable {name!r} twice, in a part of a segment")
+            if first.setdefault(name, at) != at:
+                pairs.append((first[name], at))
+    return tuple(pairs)
 
 
 def _expression(function: str, pattern: str) -> str:

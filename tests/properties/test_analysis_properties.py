@@ -59,6 +59,7 @@ SHAPES = [
         "==",
     ),
     Shape("g(r.sub, p.sub) && keyMatch4(r.obj, p.obj) && r.act == p.act", "keyMatch4", "==", http=False),
+    Shape("r.sub == p.sub && keyMatch4(r.obj, p.obj) && keyMatch(r.act, p.act)", "keyMatch4", "keyMatch"),
     Shape("g(r.sub, p.sub) && !keyMatch2(r.obj, p.obj) && r.act == p.act", "keyMatch2", "=="),
     Shape("keyMatch(r.sub, p.sub) && keyMatch2(r.obj, p.obj) && r.act == p.act", "keyMatch2", "=="),
     Shape(
@@ -71,7 +72,23 @@ SHAPES = [
 NAMES = ["alice", "bob", "role:a", "role:b", "role:c"]
 SUBJECTS = st.sampled_from([*NAMES, "role:everyone", "role:authenticated", "al*", "anonymous"])
 OBJECTS = st.sampled_from(
-    ["/a", "/a/*", "/a/:id", "/a/1", "/*", "/a/:x/b", "/a.b", "/a*", "/", "/{x}", "/a/{x}", "/{x}/b", "/a/b"]
+    [
+        "/a",
+        "/a/*",
+        "/a/:id",
+        "/a/1",
+        "/*",
+        "/a/:x/b",
+        "/a.b",
+        "/a*",
+        "/",
+        "/{x}",
+        "/a/{x}",
+        "/{x}/b",
+        "/a/b",
+        "/{x}/{x}",
+        "/{x}/{y}/{x}",
+    ]
 )
 ACTIONS = st.sampled_from(["GET", "POST", "*", "P*"])
 RULES = st.lists(
@@ -94,6 +111,8 @@ PATHS = [
     "/ab",
     "/b",
     "/b/b",
+    "/b/b/b",
+    "/b/a/b",
     "/x",
     "/a/b/c",
     "/a/x/b",
