@@ -20,7 +20,9 @@ _VALIDATIONS = (
     "validation_context_sds_secret_config",
     "combined_validation_context",
 )
-_UNCHECKED = "which Envoy 1.40 takes and does not act on: any certificate would do; name the file in trusted_ca"
+_UNCHECKED = (
+    "which Envoy 1.40 takes and does not act on: any certificate would do; name the file in trusted_ca"
+)
 # TLS 1.3 and tickets are the first one's, the ids of TLS 1.2 the second one's.
 _WHOLE_HANDSHAKES = ("disable_stateless_session_resumption", "disable_stateful_session_resumption")
 
@@ -61,6 +63,9 @@ def _checked(context: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _system_only(context: Mapping[str, Any]) -> bool:
+    # What a secret adds, also a CA, is not seen here.
+    if "validation_context_sds_secret_config" in context:
+        return False
     inner = context.get("default_validation_context", context)
     return inner.get("system_root_certs") is not None and not inner.get("trusted_ca")
 
