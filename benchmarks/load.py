@@ -1,14 +1,21 @@
-"""A small load generator: HTTP/1.1 over keep-alive connections, one request in flight on each.
+"""HTTP/1.1 over keep-alive connections, one request in flight on each: by h2load where it is there, else from here.
 
-It counts answers and statuses and nothing else, so that it costs less than what it measures.
+A generator counts answers, statuses and times, and nothing else, so that it costs less than what it measures.
 """
 
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass
@@ -28,9 +35,53 @@ class Load:
         return sorted(self.latencies)[int(q * (len(self.latencies) - 1))]
 
 
+async def run(address: str, path: str, token: str, connections: int, requests: int) -> Load:
+    """Ask HOST:PORT for `path` so many times, on so many connections. A number, since one that ends by the clock
+    leaves requests behind that nobody waits for.
+    """
+    if h2load := shutil.which("h2load"):
+        command = (h2load, "--h1", "-c", str(connections), "-n", str(requests))
+        return await _by_h2load(*command, "-H", f"authorization: Bearer {token}", f"http://{address}{path}")
+    request = f"GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n".encode()
+    return await _from_here(address, request, connections, requests)
+
+
+async def _by_h2load(*command: str) -> Load:
+    with tempfile.TemporaryDirectory(prefix="gl-load-") as directory:
+        log = Path(directory, "log")
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *("--log-file", str(log)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0, said.decode()
+        # Microseconds since the epoch at the start, status, microseconds taken.
+        lines = [line.split() for line in log.read_text().splitlines()]
+    began = min(int(line[0]) for line in lines)
+    ended = max(int(line[0]) + int(line[2]) for line in lines)
+    return Load(
+        (ended - began) / 1e6, Counter(int(line[1]) for line in lines), [int(line[2]) / 1e6 for line in lines]
+    )
+
+
+async def _from_here(address: str, request: bytes, connections: int, requests: int) -> Load:
+    host, _, port = address.rpartition(":")
+    load, began, left = Load(), time.perf_counter(), iter(range(requests))
+    loop = asyncio.get_running_loop()
+    made = [
+        await loop.create_connection(lambda: _Connection(request, load, left), host, int(port))
+        for _ in range(min(connections, requests))
+    ]
+    await asyncio.gather(*(protocol.done for _, protocol in made))
+    load.seconds = time.perf_counter() - began
+    return load
+
+
 class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, load: Load, until: float) -> None:
-        self.request, self.load, self.until = request, load, until
+    def __init__(self, request: bytes, load: Load, left: Iterator[int]) -> None:
+        self.request, self.load, self.left = request, load, left
         self.buffer = b""
         self.done = asyncio.get_running_loop().create_future()
 
@@ -51,10 +102,7 @@ class _Connection(asyncio.Protocol):
         self.load.statuses[int(self.buffer[9:12])] += 1
         self.load.latencies.append(now - self.sent)
         self.buffer = b""
-        if now < self.until:
-            self._send()
-        else:
-            self.transport.close()
+        self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
         if error:
@@ -63,19 +111,8 @@ class _Connection(asyncio.Protocol):
             self.done.set_result(None)
 
     def _send(self) -> None:
+        if next(self.left, None) is None:
+            self.transport.close()
+            return
         self.sent = time.perf_counter()
         self.transport.write(self.request)  # type: ignore[attr-defined]
-
-
-async def run(address: str, request: bytes, connections: int, seconds: float) -> Load:
-    """Send `request` over and over on `connections` connections to HOST:PORT for `seconds`."""
-    host, _, port = address.rpartition(":")
-    load, began = Load(), time.perf_counter()
-    loop = asyncio.get_running_loop()
-    made = [
-        await loop.create_connection(lambda: _Connection(request, load, began + seconds), host, int(port))
-        for _ in range(connections)
-    ]
-    await asyncio.gather(*(protocol.done for _, protocol in made))
-    load.seconds = time.perf_counter() - began
-    return load

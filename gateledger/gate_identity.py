@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateledger.gate_parts import AUTHZ, DOWNSTREAM_TLS, JWT, of_type
+from gateledger.gate_parts import AUTHZ, DOWNSTREAM_TLS, JWT, UPSTREAM_TLS, of_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +19,9 @@ _VALIDATIONS = (
     "validation_context",
     "validation_context_sds_secret_config",
     "combined_validation_context",
+)
+_UNCHECKED = (
+    "which Envoy 1.40 takes and does not act on: any certificate would do; name the file in trusted_ca"
 )
 # TLS 1.3 and tickets are the first one's, the ids of TLS 1.2 the second one's.
 _WHOLE_HANDSHAKES = ("disable_stateless_session_resumption", "disable_stateful_session_resumption")
@@ -35,10 +38,14 @@ def identity_problems(manager: Mapping[str, Any], identity: IdentitySettings) ->
 
 
 def tls_problems(static: Mapping[str, Any]) -> Iterator[str]:
-    """Listeners whose client certificates prove nothing: anyone can sign one."""
+    """Certificates that prove nothing: anyone can sign one."""
+    for context in of_type(static, UPSTREAM_TLS):
+        if any(_system_only(one) for one in _checked(context)):
+            yield f"an upstream's certificate is checked by system_root_certs, {_UNCHECKED}"
     for context in of_type(static, DOWNSTREAM_TLS):
-        common = context.get("common_tls_context") or {}
-        checked = [common[name] for name in _VALIDATIONS if common.get(name)]
+        checked = _checked(context)
+        if any(_system_only(one) for one in checked):
+            yield f"a listener checks client certificates by system_root_certs, {_UNCHECKED}"
         if context.get("require_client_certificate") and not checked:
             yield "a listener requires client certificates, but has no CA to verify them by: any one would do"
         if any(_trusts_all(one) for one in checked):
@@ -48,6 +55,19 @@ def tls_problems(static: Mapping[str, Any]) -> Iterator[str]:
                 "a listener takes client certificates and resumes sessions, by which one that expired stays good; "
                 f"set {' and '.join(_WHOLE_HANDSHAKES)}"
             )
+
+
+def _checked(context: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    common = context.get("common_tls_context") or {}
+    return [common[name] for name in _VALIDATIONS if common.get(name)]
+
+
+def _system_only(context: Mapping[str, Any]) -> bool:
+    # What a secret adds, also a CA, is not seen here.
+    if "validation_context_sds_secret_config" in context:
+        return False
+    inner = context.get("default_validation_context", context)
+    return inner.get("system_root_certs") is not None and not inner.get("trusted_ca")
 
 
 def _trusts_all(context: Mapping[str, Any]) -> bool:

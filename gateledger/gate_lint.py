@@ -5,13 +5,15 @@ Envoy accepts many a bootstrap that opens the gate; whoever writes their own is 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from gateledger.gate_identity import identity_problems, tls_problems
 from gateledger.gate_parts import AUTHZ, MANAGER, config, of_type, typed
+from gateledger.gate_routes import route_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from extauthz.identity_settings import IdentitySettings
 
@@ -19,6 +21,11 @@ CLUSTERS = ("extauthz", "alslog")
 # The stack reads this manager's counters when it drains.
 STAT_PREFIX = "gate"
 
+# What comes of it when a thread of Envoy does not know yet.
+_MEANWHILE = {
+    "extauthz": "refuse requests that could be decided, or wait for nobody",
+    "alslog": "lose entries without a counter",
+}
 _ACCESS_LOG = "HttpGrpcAccessLogConfig"
 _SWITCHES = ("filter_enabled", "filter_enabled_metadata")
 
@@ -26,12 +33,7 @@ _SWITCHES = ("filter_enabled", "filter_enabled_metadata")
 def problems(bootstrap: Mapping[str, Any], identity: IdentitySettings) -> list[str]:
     """Sentences that say what is missing or open; none where all is well."""
     static = bootstrap.get("static_resources") or {}
-    clusters = {cluster.get("name") for cluster in static.get("clusters") or []}
-    found = [
-        f"there is no cluster {name!r}, which Envoy reaches the service by"
-        for name in CLUSTERS
-        if name not in clusters
-    ]
+    found = list(_cluster_problems(static.get("clusters") or []))
     managers = list(of_type(static, MANAGER))
     if not managers:
         found.append("there is no HTTP connection manager, so nothing is guarded")
@@ -40,6 +42,22 @@ def problems(bootstrap: Mapping[str, Any], identity: IdentitySettings) -> list[s
         found.extend(identity_problems(manager, identity))
     found.extend(tls_problems(static))
     return found
+
+
+def _cluster_problems(clusters: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    by_name = {cluster.get("name"): cluster for cluster in clusters}
+    for name in CLUSTERS:
+        if name not in by_name:
+            yield f"there is no cluster {name!r}, which Envoy reaches the service by"
+        elif not _is_zero((by_name[name].get("common_lb_config") or {}).get("update_merge_window")):
+            yield (
+                f"cluster {name!r}: common_lb_config.update_merge_window must be 0s: by default Envoy's threads hear up "
+                f"to a second late that {name} is away or back, and {_MEANWHILE[name]}"
+            )
+
+
+def _is_zero(duration: object) -> bool:
+    return isinstance(duration, str) and re.fullmatch(r"0(\.0*)?s", duration) is not None
 
 
 def _problems_of(manager: Mapping[str, Any]) -> Iterator[str]:
@@ -63,7 +81,7 @@ def _problems_of(manager: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"{where}{name} must be true, or paths mean two things" for name in _off(manager))
     if any(_switched_off(manager)):
         yield f"{where}a route disables ext_authz; let the policy allow it instead"
-    yield from (where + problem for problem in _unrecorded(manager))
+    yield from (where + problem for problem in (*_unrecorded(manager), *route_problems(manager)))
 
 
 def _unrecorded(manager: Mapping[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ MANAGER = "http_connection_manager.v3.HttpConnectionManager"
 AUTHZ = "ext_authz.v3.ExtAuthz"
 JWT = "jwt_authn.v3.JwtAuthentication"
 DOWNSTREAM_TLS = "tls.v3.DownstreamTlsContext"
+UPSTREAM_TLS = "tls.v3.UpstreamTlsContext"
 
 
 def config(one: Mapping[str, Any]) -> Mapping[str, Any]:

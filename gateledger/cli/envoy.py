@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gateledger.bootstrap import BootstrapError
+from gateledger.bootstrap import BootstrapError, as_json, read
 from gateledger.cli.options import Unusable, common
+from gateledger.gate_lint import problems
 from gateledger.services.notes import notes
 from gateledger.services.reading import ServicesError
 from gateledger.services.reading import load as load_services
@@ -96,3 +98,30 @@ def validate(settings: Settings, *, file: Path) -> None:
         click.echo(why, err=True)
         raise SystemExit(1)
     click.echo(f"{file}: fine")
+
+
+@envoy.command("lint")
+@click.argument("file", type=click.Path(path_type=Path))
+@common
+def lint(settings: Settings, *, file: Path) -> None:
+    """Look for what lets requests pass the bootstrap FILE undecided or unrecorded, though Envoy would take it.
+
+    `gateledger up` looks for the same before it starts. FILE is JSON or YAML, filled in; --config names the settings
+    with the extauthz section that goes with it (FILE.extauthz.yaml, where it was rendered).
+
+    Exit code 0 when nothing is found, 1 when something is (a line each), 2 when FILE cannot be used.
+    """
+    try:
+        found = problems(json.loads(as_json(read(file), str(file))), settings.extauthz)
+    except BootstrapError as error:
+        raise Unusable(str(error)) from error
+    except (AttributeError, TypeError, KeyError) as error:
+        # Lists for mappings and the like. Not Envoy's own check first: files that FILE names may be elsewhere.
+        raise Unusable(
+            f"{file}: is not shaped like a bootstrap; `gateledger envoy validate {file}` says where"
+        ) from error
+    for problem in found:
+        click.echo(f"{file}: {problem}", err=True)
+    if found:
+        raise SystemExit(1)
+    click.echo(f"{file}: nothing found")

@@ -36,6 +36,13 @@ def with_tls(bootstrap: dict[str, Any], **context: Any) -> None:
     chain["transport_socket"] = {"name": "tls", "typed_config": {"@type": TLS, **context}}
 
 
+def upstream_tls(bootstrap: dict[str, Any], common: dict[str, Any]) -> None:
+    bootstrap["static_resources"]["clusters"][0]["transport_socket"] = {
+        "name": "tls",
+        "typed_config": {"@type": TLS.replace("Downstream", "Upstream"), "common_tls_context": common},
+    }
+
+
 def found(identity: dict[str, Any], change: Callable[[dict[str, Any]], object]) -> list[str]:
     bootstrap = copy.deepcopy(SHIPPED)
     change(bootstrap)
@@ -108,6 +115,28 @@ def found(identity: dict[str, Any], change: Callable[[dict[str, Any]], object]) 
             "resumes sessions",
             id="resumed by ids",
         ),
+        pytest.param(
+            lambda b: with_tls(
+                b,
+                require_client_certificate=True,
+                common_tls_context={"validation_context": {"system_root_certs": {}}},
+            ),
+            "a listener checks client certificates by system_root_certs",
+            id="clients of whatever CA the system knows",
+        ),
+        pytest.param(
+            lambda b: upstream_tls(b, {"validation_context": {"system_root_certs": {}}}),
+            "an upstream's certificate is checked by system_root_certs",
+            id="an upstream of whatever CA the system knows",
+        ),
+        pytest.param(
+            lambda b: upstream_tls(
+                b,
+                {"combined_validation_context": {"default_validation_context": {"system_root_certs": {}}}},
+            ),
+            "an upstream's certificate is checked by system_root_certs",
+            id="the same, combined",
+        ),
     ],
 )
 def test_what_lets_a_stranger_in_is_told(change: Callable[[dict[str, Any]], object], words: str) -> None:
@@ -179,6 +208,24 @@ def test_what_extauthz_waits_for_in_vain_is_told(identity: dict[str, Any], words
         pytest.param(
             lambda b: with_tls(b, common_tls_context={"tls_certificates": []}),
             id="no certificates are asked for",
+        ),
+        pytest.param(
+            lambda b: upstream_tls(
+                b, {"validation_context": {"system_root_certs": {}, "trusted_ca": {"filename": "ca.pem"}}}
+            ),
+            id="a CA beside the system's",
+        ),
+        pytest.param(
+            lambda b: upstream_tls(
+                b,
+                {
+                    "combined_validation_context": {
+                        "default_validation_context": {"system_root_certs": {}},
+                        "validation_context_sds_secret_config": {"name": "ca"},
+                    }
+                },
+            ),
+            id="a secret that may bring a CA",
         ),
     ],
 )
