@@ -58,14 +58,14 @@ def test_what_nobody_touched_is_as_it_was_booked(store: Store, client: Client, m
     ("spoil", "finding", "found"),
     [
         pytest.param(
-            "ALTER TABLE audit.access_log UPDATE url_path_upstream = '/x' WHERE {rows} AND batch_row = 1",
+            "ALTER TABLE audit.access_log UPDATE url_path_upstream = '/x' IN PARTITION '{day}' WHERE {rows} AND batch_row = 1",
             verify.CHANGED,
             5,
             id="a value is edited",
         ),
-        pytest.param("DELETE FROM audit.access_log WHERE {rows} AND batch_row = 2", verify.MISSING, 4, id="a row is deleted"),
-        pytest.param("DELETE FROM audit.access_log WHERE {rows} AND batch_row = 4", verify.MISSING, 4, id="the last row is deleted"),
-        pytest.param("DELETE FROM audit.access_log WHERE {rows}", verify.MISSING, 0, id="all rows are lost after the hold"),
+        pytest.param("DELETE FROM audit.access_log IN PARTITION '{day}' WHERE {rows} AND batch_row = 2", verify.MISSING, 4, id="a row is deleted"),
+        pytest.param("DELETE FROM audit.access_log IN PARTITION '{day}' WHERE {rows} AND batch_row = 4", verify.MISSING, 4, id="the last row is deleted"),
+        pytest.param("DELETE FROM audit.access_log IN PARTITION '{day}' WHERE {rows}", verify.MISSING, 0, id="all rows are lost after the hold"),
         pytest.param("ALTER TABLE audit.access_log DROP PARTITION '{day}'", verify.MISSING, 0, id="a day is dropped without a booking"),
         pytest.param(
             "INSERT INTO audit.access_log SELECT * FROM audit.access_log WHERE {rows} AND batch_row = 0",
@@ -80,7 +80,7 @@ def test_what_nobody_touched_is_as_it_was_booked(store: Store, client: Client, m
             id="a row is added",
         ),
         pytest.param(
-            "ALTER TABLE audit.batches DELETE WHERE {rows}", verify.NOT_BOOKED, 5, id="the booking is deleted"
+            "ALTER TABLE audit.batches DELETE IN PARTITION {month} WHERE {rows}", verify.NOT_BOOKED, 5, id="the booking is deleted"
         ),
     ],
 )  # fmt: skip
@@ -91,7 +91,10 @@ def test_what_was_done_to_a_batch_is_told_and_the_others_are_not(  # noqa: PLR09
     other_day = moment + timedelta(days=400)
     stored(store, other_day)
 
-    client.command(spoil.format(rows=f"batch = '{odd.id}'", day=f"{moment:%Y-%m-%d}"), settings=SYNC)
+    client.command(
+        spoil.format(rows=f"batch = '{odd.id}'", day=f"{moment:%Y-%m-%d}", month=f"{moment:%Y%m}"),
+        settings=SYNC,
+    )
 
     booked = 0 if finding == verify.NOT_BOOKED else 5
     assert told(client, moment) == [(odd.id, finding, booked, found)]
@@ -124,7 +127,8 @@ def test_what_retention_removed_is_not_missing(store: Store, client: Client, mom
 def test_a_newer_digest_is_not_taken_for_a_change(store: Store, client: Client, moment: datetime) -> None:
     batch = stored(store, moment)
     client.command(
-        f"ALTER TABLE audit.batches UPDATE digest_version = 9 WHERE batch = '{batch.id}'", settings=SYNC
+        f"ALTER TABLE audit.batches UPDATE digest_version = 9 IN PARTITION {moment:%Y%m} WHERE batch = '{batch.id}'",
+        settings=SYNC,
     )
 
     with pytest.raises(verify.UnknownDigestError, match="digest_version 9, this is version 1"):
@@ -145,7 +149,8 @@ def test_the_command_says_what_it_looked_at_and_exits_with_1_where_something_cha
     batch = stored(store, moment)
     sound = run(server, tmp_path, moment)
     client.command(
-        f"ALTER TABLE audit.access_log UPDATE decision = 'allow' WHERE batch = '{batch.id}'", settings=SYNC
+        f"ALTER TABLE audit.access_log UPDATE rule = 'p' IN PARTITION '{moment:%Y-%m-%d}' WHERE batch = '{batch.id}'",
+        settings=SYNC,
     )
     changed = run(server, tmp_path, moment)
 
