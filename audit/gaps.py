@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 # By how much the moments of a reading and of a request's end may be apart: both are taken on one machine.
 SLACK = timedelta(milliseconds=250)
+_MINUTE = timedelta(minutes=1)
 
 NO_RECORD = "decision_without_record"
 NO_DECISION = "record_without_decision"
@@ -115,7 +116,7 @@ def find(client: Client, window: run.Window) -> Found:
         for us in (slack_us, -slack_us)
     )
     aside = {(row["envoy_node"], row["minute"]): row["entries"] for row in _rows(client, "set-aside", since)}
-    sizes = _rows(client, "sizes", {**since, "until": text_of(window.until)})
+    sizes = _rows(client, "sizes", _span(window))
     parts = slices(window, {row["hour"]: row["amount"] for row in sizes})
     unrecorded = _by_name(client, parts, "unrecorded", "unrecorded-late")
     undecided = _by_name(client, parts, "undecided", "undecided-early")
@@ -215,12 +216,18 @@ def _merged(gaps: Iterable[Gap]) -> list[Gap]:
 
 
 def _by_name(client: Client, parts: Iterable[run.Window], near: str, far: str) -> list[dict[str, Any]]:
-    """The rows of `far` over the parts, in their order; asked only where those of `near` say that some are missing."""
+    """The rows of `far` over the parts, in their order; asked only about the minutes in which those of `near` say that some are missing."""
     found = []
     for part in parts:
-        times: dict[str, Value] = {"since": text_of(part.since), "until": text_of(part.until)}
-        found += _rows(client, far, times) if _rows(client, near, times) else []
+        missing = [row["minute"] for row in _rows(client, near, _span(part))]
+        if missing:
+            first, last = min(missing), max(missing) + _MINUTE
+            found += _rows(client, far, _span(run.Window(max(part.since, first), min(part.until, last))))
     return found
+
+
+def _span(window: run.Window) -> dict[str, Value]:
+    return {"since": text_of(window.since), "until": text_of(window.until)}
 
 
 def _start(reading: Reading) -> tuple[str, datetime]:
