@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,17 +11,13 @@ from audit import run
 from gateledger.cli.gaps import SETTLE_SECONDS, oldest_waiting
 from gateledger.cli.options import Unusable, common, format_option
 from gateledger.cli.output import emit
+from gateledger.cli.progress import progress
 from gateledger.cli.refusals import refusals
 from gateledger.cli.writing import writer
 from ledger import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gateledger.settings import Settings
-
-# Between two lines that tell how far it is.
-_TOLD_SECONDS = 2.0
 
 
 @click.command("verify")
@@ -61,7 +56,10 @@ def verify_(settings: Settings, *, since: str, until: str, settle: float, format
         return
     with writer(settings) as client:
         try:
-            found = verify.find(client, window.since, settled, _progress())
+            tell = progress()
+            found = verify.find(
+                client, window.since, settled, lambda rows: tell(f"{rows} rows verified so far")
+            )
         except verify.UnknownDigestError as error:
             raise Unusable(str(error)) from error
     emit(verify.COLUMNS, [each.row for each in found.findings], format_)
@@ -73,15 +71,3 @@ def verify_(settings: Settings, *, since: str, until: str, settle: float, format
     )
     if found.findings:
         raise SystemExit(1)
-
-
-def _progress() -> Callable[[int], None]:
-    """Tells from time to time how many rows were looked at, of what takes long."""
-    told = [time.monotonic()]
-
-    def progress(rows: int) -> None:
-        if time.monotonic() - told[0] >= _TOLD_SECONDS:
-            told[0] = time.monotonic()
-            click.echo(f"{rows} rows so far", err=True)
-
-    return progress
