@@ -20,22 +20,21 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from importlib.resources import files
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from audit import run
 from audit.loss import cause_of_loss, some_time_after, why_lost
 from audit.moment import text_of
 from audit.reading import Reading, held_by, open_by
 from audit.slices import slices
+from audit.witness import by_name, rows_of, span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from clickhouse_connect.driver.client import Client
 
-    from audit.value import Value
+    from audit import run
 
 # By how much the moments of a reading and of a request's end may be apart: both are taken on one machine.
 SLACK = timedelta(milliseconds=250)
@@ -98,27 +97,30 @@ Marks = dict[tuple[str, datetime, datetime], Seen]
 _ENDED = "Envoy ended more requests than there are records"
 
 
-def find(client: Client, window: run.Window) -> Found:
-    """Compare the three witnesses. Raises what audit.run raises."""
-    removed = _rows(client, "removed", {})[0]["last"]
+def find(client: Client, window: run.Window, progress: Callable[[str], None] = lambda _: None) -> Found:
+    """Compare the three witnesses. `progress` is told how far it is. Raises what audit.run raises."""
+    removed = rows_of(client, "removed", {})[0]["last"]
     if removed and removed >= window.since:
         # The whole second that it was removed up to.
         window = replace(window, since=removed + timedelta(seconds=1))
     if window.since >= window.until:
         return Found((), window, 0, ())
     since = {"since": text_of(window.since)}
-    readings = [Reading(**row) for row in _rows(client, "readings", since)]
+    readings = [Reading(**row) for row in rows_of(client, "readings", since)]
     settled = [reading for reading in readings if reading.time < window.until]
+    progress(f"comparing {len(settled)} readings of counters")
     slack_us = int(SLACK / timedelta(microseconds=1))
     most, least = (
-        _marks(_rows(client, "counted", {**since, "slack_us": us})) if settled else {}
+        _marks(rows_of(client, "counted", {**since, "slack_us": us})) if settled else {}
         for us in (slack_us, -slack_us)
     )
-    aside = {(row["envoy_node"], row["minute"]): row["entries"] for row in _rows(client, "set-aside", since)}
-    sizes = _rows(client, "sizes", {**since, "until": text_of(window.until)})
+    aside = {
+        (row["envoy_node"], row["minute"]): row["entries"] for row in rows_of(client, "set-aside", since)
+    }
+    sizes = rows_of(client, "sizes", span(window))
     parts = slices(window, {row["hour"]: row["amount"] for row in sizes})
-    unrecorded = _by_name(client, parts, "unrecorded", "unrecorded-late")
-    undecided = _by_name(client, parts, "undecided", "undecided-early")
+    unrecorded = by_name(client, parts, "unrecorded", "unrecorded-late", progress)
+    undecided = by_name(client, parts, "undecided", "undecided-early", progress)
     gaps = (
         *without_record(unrecorded, readings, aside, window.until),
         *without_decision(undecided),
@@ -214,15 +216,6 @@ def _merged(gaps: Iterable[Gap]) -> list[Gap]:
     return list(merged.values())
 
 
-def _by_name(client: Client, parts: Iterable[run.Window], near: str, far: str) -> list[dict[str, Any]]:
-    """The rows of `far` over the parts, in their order; asked only where those of `near` say that some are missing."""
-    found = []
-    for part in parts:
-        times: dict[str, Value] = {"since": text_of(part.since), "until": text_of(part.until)}
-        found += _rows(client, far, times) if _rows(client, near, times) else []
-    return found
-
-
 def _start(reading: Reading) -> tuple[str, datetime]:
     return reading.envoy_node, reading.started_at
 
@@ -281,9 +274,3 @@ def _marks(rows: Iterable[Mapping[str, Any]]) -> Marks:
         (row["envoy_node"], row["started_at"], row["time"]): Seen(row["ends"], row["allows"], row["denials"])
         for row in rows
     }
-
-
-def _rows(client: Client, name: str, values: Mapping[str, Value]) -> list[dict[str, Any]]:
-    sql = (files("audit") / "completeness" / f"{name}.sql").read_text(encoding="utf-8")
-    answer = run.select(client, sql, values)
-    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]

@@ -28,7 +28,7 @@ SELECT
     argMin(url_path, time) AS first_url_path,
     argMax(url_path, time) AS last_url_path
 FROM audit.access_log AS log
-WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end
@@ -37,7 +37,7 @@ WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
   AND xxh3(toStartOfHour(time), subject) GLOBAL IN (
       SELECT xxh3(toStartOfHour(time), subject) AS mark
       FROM audit.access_log
-      WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+      WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
         AND time >= {since:DateTime64(9, 'UTC')}
         AND time < {until:DateTime64(9, 'UTC')}
         AND is_end

@@ -28,7 +28,7 @@ SELECT
     if(countIf(log.decide_us > 0) = 0, NULL, decide[1]) AS decide_p50_us,
     if(countIf(log.decide_us > 0) = 0, NULL, decide[2]) AS decide_p99_us
 FROM audit.access_log AS log
-WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end

@@ -19,7 +19,7 @@ WITH
     (SELECT (rand64(1), rand64(2))) AS key,
     bitXor(sipHash64Keyed(key, path), xxh3(subject, service)) AS pair,
     -- A day of slack for clocks that disagree; see docs/audit.md.
-    {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY AS received_from,
+    toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY) AS received_from,
     if({history_days:UInt16} = 0, toDateTime64(0, 9, 'UTC'),
         {since:DateTime64(9, 'UTC')} - toIntervalDay({history_days:UInt16})) AS history_from,
     -- The newest pairs come out first: so of a long window its end alone is looked at, its newest million and a half of rows,
@@ -32,7 +32,7 @@ WITH
                 toDateTime64(toStartOfMinute(time), 9, 'UTC') AS minute,
                 sum(count()) OVER (ORDER BY minute DESC) AS newer
             FROM audit.access_log AS log
-            WHERE received_at >= received_from
+            WHERE _partition_value.1 >= received_from
               AND time >= {since:DateTime64(9, 'UTC')}
               AND time < {until:DateTime64(9, 'UTC')}
               AND is_end
@@ -46,17 +46,17 @@ WITH
         (
             SELECT pair, min(time) AS first
             FROM audit.access_log AS log
-            WHERE received_at >= history_from - INTERVAL 1 DAY
+            WHERE _partition_value.1 >= toDate32(history_from - INTERVAL 1 DAY)
               AND time >= history_from
               AND time < {until:DateTime64(9, 'UTC')}
-              AND (time < {since:DateTime64(9, 'UTC')} OR received_from <= received_at)
+              AND (time < {since:DateTime64(9, 'UTC')} OR received_from <= _partition_value.1)
               AND is_end
               AND decision IN ('allow', 'fail_open')
               AND ({service:String} = '' OR service = {service:String})
               AND mark GLOBAL IN (
                   SELECT mark
                   FROM audit.access_log AS log
-                  WHERE received_at >= received_from
+                  WHERE _partition_value.1 >= received_from
                     AND time >= end_from
                     AND time < {until:DateTime64(9, 'UTC')}
                     AND is_end
@@ -75,17 +75,17 @@ WITH
         (
             SELECT pair, min(time) AS first
             FROM audit.access_log AS log
-            WHERE received_at >= history_from - INTERVAL 1 DAY
+            WHERE _partition_value.1 >= toDate32(history_from - INTERVAL 1 DAY)
               AND time >= history_from
               AND time < {until:DateTime64(9, 'UTC')}
-              AND (time < {since:DateTime64(9, 'UTC')} OR received_from <= received_at)
+              AND (time < {since:DateTime64(9, 'UTC')} OR received_from <= _partition_value.1)
               AND is_end
               AND decision IN ('allow', 'fail_open')
               AND ({service:String} = '' OR service = {service:String})
               AND mark GLOBAL IN (
                   SELECT mark
                   FROM audit.access_log AS log
-                  WHERE received_at >= received_from
+                  WHERE _partition_value.1 >= received_from
                     AND time >= {since:DateTime64(9, 'UTC')}
                     AND time < {until:DateTime64(9, 'UTC')}
                     AND is_end
@@ -114,7 +114,7 @@ SELECT
         toString(log.client_address), '^::ffff:([0-9]+[.][0-9.]+)$', '\\1')), time) AS first_client_address,
     argMin(log.decision_id, time) AS first_decision_id
 FROM audit.access_log AS log
-WHERE received_at >= received_from
+WHERE _partition_value.1 >= received_from
   -- Before the first of the new ones no row can be of interest.
   AND time >= greatest({since:DateTime64(9, 'UTC')}, new.2)
   AND time < {until:DateTime64(9, 'UTC')}

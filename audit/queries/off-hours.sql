@@ -33,7 +33,7 @@ SELECT
     maxIf(time, NOT working) AS last_seen,
     formatDateTime(toTimeZone(last_seen, {timezone:String}), '%a %Y-%m-%d %H:%i') AS last_local
 FROM audit.access_log
-WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end

@@ -18,7 +18,7 @@ SELECT
     uniqExact(xxh3(envoy_node)) AS envoy_nodes,
     toBool(policy_version GLOBAL IN (SELECT policy_version FROM audit.policies)) AS text_stored
 FROM audit.access_log
-WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end

@@ -24,7 +24,7 @@ WITH
             (
                 SELECT subject, uniqExact(client_address) AS addresses
                 FROM audit.access_log
-                WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+                WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
                   AND time >= {since:DateTime64(9, 'UTC')}
                   AND time < {until:DateTime64(9, 'UTC')}
                   AND is_end
@@ -47,7 +47,7 @@ SELECT
     min(time) AS first_seen,
     max(time) AS last_seen
 FROM audit.access_log AS log
-WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end

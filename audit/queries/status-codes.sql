@@ -16,7 +16,7 @@ SELECT
     max(time) AS last_seen,
     argMax(response_code_details, time) AS last_response_code_details
 FROM audit.access_log
-WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end

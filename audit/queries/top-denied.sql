@@ -18,7 +18,7 @@ SELECT
     max(time) AS last_seen,
     argMax(decision_id, time) AS last_decision_id
 FROM audit.access_log AS log
-WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end

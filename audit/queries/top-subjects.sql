@@ -17,13 +17,13 @@ SELECT
     -- Counted by a hash of 64 bits, which takes half the time and memory of the texts: two of ten million resources
     -- fall together, and are counted as one, once in some hundred thousand such counts.
     uniqExact(xxh3(service)) AS services,
-    uniqExact(xxh3(service, log.url_path)) AS resources,
+    uniqExact(bitXor(xxh3(log.url_path), xxh3(service))) AS resources,
     sum(log.request_bytes) AS request_bytes,
     sum(log.response_bytes) AS response_bytes,
     min(time) AS first_seen,
     max(time) AS last_seen
 FROM audit.access_log AS log
-WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end

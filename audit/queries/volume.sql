@@ -37,7 +37,7 @@ FROM
         moved_in + moved_out AS moved,
         count() AS moments
     FROM audit.access_log AS log
-    WHERE received_at >= past_from - INTERVAL 1 DAY
+    WHERE _partition_value.1 >= toDate32(past_from - INTERVAL 1 DAY)
       AND time >= past_from
       AND time < {until:DateTime64(9, 'UTC')}
       AND is_end

@@ -26,7 +26,7 @@ SELECT
     decision_id,
     request_id
 FROM audit.access_log AS log
-WHERE received_at >= {since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY
+WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
   AND time >= {since:DateTime64(9, 'UTC')}
   AND time < {until:DateTime64(9, 'UTC')}
   AND is_end

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
-import logging
 import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
-from gateledger.cli.options import Unusable, common, format_option
+from gateledger.cli.options import common, format_option
 from gateledger.cli.output import emit
+from gateledger.cli.verify import verify_
+from gateledger.cli.writing import writer
 from ledger import migrate as schema
 from ledger import retention
-from service import clickhouse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from clickhouse_connect.driver.client import Client
-
     from gateledger.settings import Settings
 
 
@@ -35,7 +29,7 @@ def db() -> None:
 @common
 def migrate(settings: Settings) -> None:
     """Apply what is pending. `up` and the ledger's writer do the same when they start."""
-    with _writer(settings) as client:
+    with writer(settings) as client:
         applied = schema.migrate(client)
     for name in applied:
         click.echo(f"applied {name}")
@@ -48,7 +42,7 @@ def migrate(settings: Settings) -> None:
 @common
 def status(settings: Settings, format_: str) -> None:
     """Which schema files are applied. Exit code 1 unless all are, unchanged."""
-    with _writer(settings) as client:
+    with writer(settings) as client:
         found = schema.status(client)
     emit(
         ("name", "state", "applied_at"), [(each.name, each.state, each.applied_at) for each in found], format_
@@ -84,7 +78,7 @@ def retain(
     batches and the bookings stay.
     """
     wanted, run_by = tables or tuple(retention.TABLES), f"{getpass.getuser()}@{socket.gethostname()}"
-    with _writer(settings) as client:
+    with writer(settings) as client:
         schema.migrate(client)
         found = retention.due(client, wanted, days, datetime.now(UTC))
         if not dry_run:
@@ -99,28 +93,4 @@ def retain(
     click.echo(f"{count} rows {'would be' if dry_run else 'were'} removed", err=True)
 
 
-@contextlib.contextmanager
-def _writer(settings: Settings) -> Iterator[Client]:
-    """A client with the right to write. Everything that goes wrong is Unusable."""
-    at = settings.clickhouse
-    # What the driver warns of is said once, below.
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
-    try:
-        client = clickhouse.connect(at, at.writer_user, at.writer_password_file)
-        try:
-            yield client
-        finally:
-            client.close()
-    except schema.MigrationError as error:
-        raise Unusable(f"{at.url}: {error}") from error
-    except OSError as error:
-        raise Unusable(
-            f"{error.filename or at.url}: {error.strerror or error}; the writer's password is in the file "
-            "that clickhouse.writer_password_file names (`gateledger up` makes it for the embedded ClickHouse)"
-        ) from error
-    except ClickHouseError as error:
-        text = " ".join(str(error).split())[:500]
-        raise Unusable(
-            f"{at.url}, as user {at.writer_user}: {text}; is ClickHouse up there, "
-            "and are clickhouse.url and the writer's credentials right?"
-        ) from error
+db.add_command(verify_)

@@ -12,6 +12,7 @@ import click
 from audit import gaps, run
 from gateledger.cli.options import common, format_option
 from gateledger.cli.output import emit
+from gateledger.cli.progress import progress
 from gateledger.cli.refusals import refusals
 from gateledger.settings import spools_of
 from spool import SpoolError, usage
@@ -55,7 +56,7 @@ def gaps_(settings: Settings, *, since: str, until: str, settle: float, format_:
         waiting = oldest_waiting(settings)
         settled = min(window.until, now - timedelta(seconds=settle), waiting or now)
         with contextlib.closing(run.reader(settings.clickhouse)) as client:
-            found = gaps.find(client, replace(window, until=settled))
+            found = gaps.find(client, replace(window, until=settled), progress())
     emit(gaps.COLUMNS, [gap.row for gap in found.gaps], format_)
     _tell(found, window, waiting if waiting and waiting <= settled else None)
     if found.gaps:

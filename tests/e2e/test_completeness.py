@@ -7,11 +7,13 @@ of kills that met one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 
+import clickhouse_connect
 import pytest
 from stack_process import OTHER_TRANSPORT, StackProcess, eventually
 from witnesses import (
@@ -131,6 +133,34 @@ def test_what_a_kill_of_alslog_lost_is_told_to_the_number_with_its_cause(witness
     assert all("alslog, or the connection to it, ended" in row["cause"] for row in told.rows), told
     assert all(row["envoy_node"] == "gateledger" for row in told.rows)
     assert f"at least {lost} requests have no record" in told.said
+
+
+def test_records_that_were_deleted_with_their_bookings_are_told_by_the_other_witnesses(
+    witnessed: StackProcess,
+) -> None:
+    settle(witnessed)
+    period = Period.begin(witnessed)
+    assert [witnessed.ask("/orders/health").status for _ in range(5)] == [200] * 5
+    deleted = 5 + period.settle()
+    assert period.stored() == deleted
+    password = (witnessed.home / "secrets" / "clickhouse-writer").read_text().strip()
+    with contextlib.closing(
+        clickhouse_connect.get_client(
+            dsn=witnessed.ready["clickhouse"], username="gateledger", password=password
+        )
+    ) as writer:
+        of_period = f"received_at >= fromUnixTimestamp64Micro({int(period.since * 1e6)}, 'UTC')"
+        for rows in (
+            f"access_log DELETE WHERE {of_period}",
+            f"batches DELETE WHERE {of_period} AND kind = 'http'",
+        ):
+            writer.command(f"ALTER TABLE audit.{rows}", settings={"mutations_sync": 2})
+    told = period.told()
+    # Rows and books agree: they cannot tell.
+    verified = witnessed.run("db", "verify", "--since", "1h", "--settle", "0")
+
+    assert (verified.returncode, told.code) == (0, 1), verified.stderr
+    assert told.missing == {"decision_without_record": deleted, "counters_disagree": deleted}, told
 
 
 def test_what_a_killed_envoy_took_along_is_told_with_its_cause(witnessed: StackProcess) -> None:

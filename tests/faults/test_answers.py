@@ -49,6 +49,7 @@ def stored_once(
         (INSERT, Fault.RESET),
         (INSERT, Fault.LATE),
         (INSERT, Fault.HALF),
+        (INSERT, Fault.NO_QUORUM),
         (BOOK, Fault.LOST),
         (LOOK, Fault.LOST),
     ],
@@ -66,7 +67,12 @@ def test_an_answer_that_does_not_come_is_asked_for_and_never_guessed(  # noqa: P
     ("fault", "tries"),
     # Pauses grow to 30 s, 15 s on average: ten minutes are some forty tries, which `make faults` makes.
     # Here a pause is 20 ms at most.
-    [pytest.param(Fault.REFUSED, 40, id="503"), pytest.param(Fault.TOO_MANY_PARTS, 10, id="TOO_MANY_PARTS")],
+    [
+        pytest.param(Fault.REFUSED, 40, id="503"),
+        pytest.param(Fault.TOO_MANY_PARTS, 10, id="TOO_MANY_PARTS"),
+        pytest.param(Fault.READ_ONLY, 3, id="Keeper is away"),
+        pytest.param(Fault.NO_KEEPER, 3, id="the connection to Keeper breaks"),
+    ],
 )
 def test_what_passes_is_waited_for(  # noqa: PLR0917
     server: ChServerProcess,

@@ -15,9 +15,23 @@ from typing import Self
 from urllib.parse import unquote_plus
 
 _SECONDS = 60
-_TOO_MANY = (
+_TOO_MANY_PARTS = (
     "Code: 252. DB::Exception: Too many parts (3001 with average size of 1.00 MiB) in table 'audit.access_log'. "
     "Merges are processing significantly slower than inserts. (TOO_MANY_PARTS)"
+)
+# What a replica says while its Keeper is away, or has lost the replica's session.
+_READ_ONLY = (
+    "Code: 242. DB::Exception: Table is in readonly mode since table metadata was not found in zookeeper: "
+    "replica_path=/clickhouse/tables/1/access_log/replicas/1. (TABLE_IS_READ_ONLY)"
+)
+_NO_KEEPER = (
+    "Code: 999. Coordination::Exception: Coordination error: Connection loss, path /clickhouse/tables/1/access_log. "
+    "(KEEPER_EXCEPTION)"
+)
+# An INSERT with a quorum of which a replica is lost: it may be stored, or not.
+_NO_QUORUM = (
+    "Code: 319. DB::Exception: Unknown status, client must retry. Reason: Quorum for previous write has not been "
+    "satisfied yet. (UNKNOWN_STATUS_OF_INSERT)"
 )
 
 
@@ -30,7 +44,20 @@ class Fault(enum.Enum):
     LATE = "the connection is reset, and it reaches the server a second later"
     HALF = "half of its body reaches the server, then both connections break"
     REFUSED = "503, and the server never hears of it"
+    STUCK = "the server never hears of it, and there is no answer until the client has gone"
+    HELD = "it is forwarded, and its answer is held until the client has gone"
     TOO_MANY_PARTS = "ClickHouse's own error of that name, and the server never hears of it"
+    READ_ONLY = "a replica's error while Keeper is away, and the server never hears of it"
+    NO_KEEPER = "a replica's error when its connection to Keeper breaks, and the server never hears of it"
+    NO_QUORUM = "it is forwarded, and the answer says that nobody knows whether it was stored"
+
+
+_ERRORS = {
+    Fault.TOO_MANY_PARTS: (252, _TOO_MANY_PARTS),
+    Fault.READ_ONLY: (242, _READ_ONLY),
+    Fault.NO_KEEPER: (999, _NO_KEEPER),
+    Fault.NO_QUORUM: (319, _NO_QUORUM),
+}
 
 
 class FaultProxy:
@@ -38,6 +65,8 @@ class FaultProxy:
 
     def __init__(self, port: int, fault: Callable[[str], Fault]) -> None:
         self.done: list[Fault] = []
+        self.holds = threading.Event()
+        """Set once a request is STUCK or HELD, and what the server was to hear of it, it has heard."""
         proxy = self
 
         class Handler(_Handler):
@@ -48,6 +77,7 @@ class FaultProxy:
                 return found
 
         Handler.upstream = port
+        Handler.holds = self.holds
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -79,6 +109,7 @@ def first(count: int, marker: str, fault: Fault) -> Callable[[str], Fault]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     upstream = 0
+    holds: threading.Event
 
     def fault(self, statement: str) -> Fault:
         raise NotImplementedError
@@ -115,10 +146,20 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault is Fault.HALF:
             self._half(body)
             self._reset()
+        elif fault in {Fault.STUCK, Fault.HELD}:
+            if fault is Fault.HELD:
+                self._forward(body)
+            self.holds.set()
+            # Nothing more is sent on it: the end of the client is what there is to read.
+            self.connection.recv(1)
+            self._reset()
         elif fault is Fault.REFUSED:
             self._answer(503, {}, b"Service Unavailable")
         else:
-            self._answer(500, {"X-ClickHouse-Exception-Code": "252"}, _TOO_MANY.encode())
+            if fault is Fault.NO_QUORUM:
+                self._forward(body)
+            code, text = _ERRORS[fault]
+            self._answer(500, {"X-ClickHouse-Exception-Code": str(code)}, text.encode())
 
     def _forward(self, body: bytes, sent: threading.Event | None = None) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=_SECONDS)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 
 import pytest
 from chserver_process import ChServerProcess
 from clickhouse_connect.driver.client import Client
+from fault_proxy import Fault, FaultProxy, first
 from ledger_entries import paths, select
 from ledger_process import LedgerProcess, fill, origin, wait_until
 from ports import free_port
@@ -36,10 +37,10 @@ def rows(client: Client, node: str) -> Counter[str]:
     return Counter(row["url_path"] for row in found)
 
 
-def fill_many(spool: Path, node: str, *, segments: int, records: int, per_record: int) -> set[str]:
+def fill_many(spool: Path, node: str, segments: Iterable[int], *, records: int, per_record: int) -> set[str]:
     """Segments of many entries, each with a path of its own; gives the paths."""
     sent: set[str] = set()
-    for segment in range(segments):
+    for segment in segments:
         each = []
         for record in range(records):
             names = [f"/{segment}/{record}/{number}" for number in range(per_record)]
@@ -77,26 +78,30 @@ def test_entries_policies_and_raw_bytes_all_arrive(ledger: LedgerProcess, client
     assert abs(time.time() - status["updated_at"]) < 60
 
 
-def test_a_writer_that_is_killed_again_and_again_stores_each_entry_once(
-    ledger: LedgerProcess, client: Client, node: str
+def test_a_writer_that_is_killed_at_each_of_its_steps_stores_each_entry_once(
+    server: ChServerProcess, client: Client, tmp_path: Path, node: str
 ) -> None:
-    sent = fill_many(ledger.spool, node, segments=12, records=6, per_record=20)
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
-
-    for _ in range(4):
-        ledger.start()
-        ahead = ledger.waiting()
-        # Into the work: after something has happened, or at any moment around it.
-        wait_until(lambda ahead=ahead: ledger.waiting() < ahead or ledger.waiting() == 0, "a stored segment")
-        time.sleep(chance.random() * 0.2)
-        ledger.kill()
-    with ledger:
-        ledger.drained()
+    sent: set[str] = set()
+    home = tmp_path / "home"
+    steps = product(
+        ["INTO audit.entries", "FROM audit.access_log", "INTO audit.batches"], [Fault.STUCK, Fault.HELD]
+    )
+    for number, (statement, fault) in enumerate(steps):
+        with FaultProxy(server.port, first(1, statement, fault)) as proxy:
+            ledger = LedgerProcess(home, proxy.url, server.password_file)
+            # New ones in each round, so that each step is taken in each.
+            sent |= fill_many(ledger.spool, node, range(2 * number, 2 * number + 2), records=6, per_record=20)
+            ledger.start()
+            # The kill comes in the middle of this request, whose answer the writer never gets.
+            wait_until(proxy.holds.is_set, f"{statement} to be {fault.name}; {ledger.status}")
+            ledger.kill()
+            assert ledger.waiting(), (statement, fault)
+    with LedgerProcess(home, server.url, server.password_file) as last:
+        last.drained()
 
     found = rows(client, node)
-    assert sent == set(found), seed
-    assert {1} == set(found.values()), seed
+    assert sent == set(found)
+    assert {1} == set(found.values())
     booked = f"SELECT sum(rows)::UInt32 AS n, uniqExact(batch) = count() AS once FROM audit.batches WHERE envoy_node = '{node}'"
     assert [{"n": len(sent), "once": 1}] == select(client, booked)
 
