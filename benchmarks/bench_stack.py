@@ -98,7 +98,8 @@ async def measure(seconds: float, rounds: int) -> None:
             with extauthz(stack, "fast") as fast, extauthz(stack, "grpcio") as grpcio:
                 async with envoys(stack, where) as (started, upstream):
                     services = {"fast": fast, "grpcio": grpcio, "upstream": upstream}
-                    services["alslog"] = stack.processes()["alslog"] or 0
+                    pids = stack.processes()
+                    services |= {name: pids[name] or 0 for name in ("alslog", "ledger", "chserver")}
                     report(await _rounds(Bench(stack, started, services, token), seconds, rounds))
 
 
