@@ -34,7 +34,7 @@ bench: $(VENV)/.dev
 
 # The faults of make test, some hundred times: kills at random points, minutes of 503s, losses of power.
 faults: $(VENV)/.dev
-	GATELEDGER_FAULT_CYCLES=300 $(BIN)/pytest tests/faults --timeout 7200
+	GATELEDGER_FAULT_CYCLES=300 $(BIN)/pytest tests/faults --timeout 7200 --log-cli-level INFO
 
 # Generated policies and requests against pycasbin, and damaged Checks, with seeds that no run had before.
 FUZZ_WORLDS ?= 50000
