@@ -44,7 +44,7 @@ soak: $(VENV)/.dev
 
 # The faults of make test, some hundred times: kills at random points, minutes of 503s, losses of power.
 faults: $(VENV)/.dev
-	GATELEDGER_FAULT_CYCLES=300 $(BIN)/pytest tests/faults --timeout 7200
+	GATELEDGER_FAULT_CYCLES=300 $(BIN)/pytest tests/faults --timeout 7200 --log-cli-level INFO
 
 # Generated policies and requests against pycasbin, damaged Checks, and bytes into the fast transport beside h2,
 # with seeds that no run had before.

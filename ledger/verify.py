@@ -32,6 +32,7 @@ NOT_BOOKED = "not_booked"
 # Rows digested at once: some 100 MiB of ClickHouse's memory.
 _SLICE_ROWS = 500_000
 _SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
 _SPAN = (
     "received_at >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC') "
     "AND received_at < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')"
@@ -120,7 +121,7 @@ def find(client: Client, since: datetime, until: datetime, progress: Callable[[i
     batches = rows = 0
     for table in sorted({target.table for target in TARGETS.values()}):
         removed = _removed(client, table)
-        for part in slices(_amounts(client, table, since, until), since, until):
+        for part in _parts(client, table, since, until):
             held = _held(client, table, part)
             booked = _booked(client, table, part)
             findings += compared(booked, held, removed, _kinds(table)[0])
@@ -128,6 +129,16 @@ def find(client: Client, since: datetime, until: datetime, progress: Callable[[i
             rows += sum(each.rows for each in held.values())
             progress(rows)
     return Verified(tuple(sorted(findings, key=lambda each: (each.received_at, each.batch))), batches, rows)
+
+
+def _parts(
+    client: Client, table: str, since: datetime, until: datetime
+) -> Iterator[tuple[datetime, datetime]]:
+    """The slices of each day: of so many seconds at most is the number of rows asked at once."""
+    while since < until:
+        end = min(since + _DAY, until)
+        yield from slices(_amounts(client, table, since, end), since, end)
+        since = end
 
 
 def slices(

@@ -5,6 +5,7 @@ Envoy's end is tests/e2e (test_failures_end_to_end.py, test_completeness.py).
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -20,6 +21,9 @@ from set_checker import SetChecker, entry
 from protos.gen import als_pb2 as als
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
+
+# `make faults` shows it.
+LOG = logging.getLogger(__name__)
 
 
 class Sender:
@@ -107,7 +111,9 @@ def test_whoever_is_killed_whenever_every_accepted_entry_is_stored_once(
     services = Services(tmp_path)
     senders = [Sender(services.alslog.address, checker, seed + number) for number in range(2)]
     try:
-        for _ in range(cycles):
+        for number in range(cycles):
+            if number % 20 == 0:
+                LOG.info("%d of %d kills, seed %d", number, cycles, seed)
             time.sleep(chance.random() * 0.4)
             services.kill(chance.choice(["alslog", "ledger", "chserver"]))
         for sender in senders:

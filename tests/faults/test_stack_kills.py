@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import logging
 import random
 import threading
 import time
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 REQUIRED = {**WATCHED, "GATELEDGER_EXTAUTHZ__AUDIT_REQUIRED": "true"}
 PROCESSES = ("envoy", "alslog", "extauthz", "ledger", "chserver")
 FEWEST_KILLS = 12
+# `make faults` shows it: its hundreds of kills take a quarter of an hour.
+LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -84,7 +87,9 @@ def test_whoever_is_killed_whenever_each_request_is_stored_once_or_told_to_be_mi
         clients = Clients(stack)
         order = list(PROCESSES)
         try:
-            for _ in range(max(FEWEST_KILLS, cycles)):
+            for number in range(kills := max(FEWEST_KILLS, cycles)):
+                if number % 20 == 0:
+                    LOG.info("%d of %d kills, seed %d", number, kills, seed)
                 # The moment of a kill is what chance decides here; what is asserted holds at every moment.
                 time.sleep(chance.random() * 0.5)
                 # One of those that live longest: who dies again and again is started later and later.
