@@ -20,10 +20,10 @@ FIRST = random.SystemRandom().randrange(10**12) if STREAMS else 0
 
 
 async def test_every_stream_of_bytes_is_answered_rightly_or_refused() -> None:
-    kinds = await fuzz(range(FIRST, FIRST + (STREAMS or 1_500)))
+    kinds = await fuzz(range(FIRST, FIRST + (STREAMS or 1_000)))
 
-    assert kinds["legal"] > 500, f"from seed {FIRST}"
-    assert kinds["wrong"] > 300, f"from seed {FIRST}"
+    assert kinds["legal"] > 400, f"from seed {FIRST}"
+    assert kinds["wrong"] > 200, f"from seed {FIRST}"
 
 
 async def test_the_fuzz_finds_a_wrong_answer() -> None:
