@@ -16,7 +16,7 @@ import asyncio
 import json
 import socket
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ _SEGMENT_BYTES = 16 * _MIB
 _SEGMENT_SECONDS = 1.0
 # How long decisions that nobody waits for gather, so that they cost a Check next to nothing.
 _GATHER_SECONDS = 0.1
-# A record is written when it has so many bytes, or when its group is.
+# Entries of so many bytes become records, one a node, before their group is written.
 _RECORD_BYTES = 64 * 1024
 # Pause before a journal without room, or one that failed, is tried again.
 _RETRY_SECONDS = 0.5
@@ -65,46 +65,28 @@ class _Record:
 
 
 @dataclass(slots=True)
-class _Gathering:
-    """Entries of one node on their way to becoming a record."""
-
-    entries: list[bytes] = field(default_factory=list)
-    size: int = 0
-
-
-@dataclass(slots=True)
 class _Group:
     """Decisions that are made durable together, and the future of those who wait for them."""
 
     done: asyncio.Future[None]
-    gathering: dict[str, _Gathering] = field(default_factory=dict)
+    # By node, what is on its way to becoming a record, and its bytes in all.
+    gathering: defaultdict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    gathered: int = 0
     # What is whole, in its order; what was written is taken off.
     records: list[_Record] = field(default_factory=list)
     size: int = 0
 
-    def add(self, node: str, entry: bytes, size: int) -> None:
-        """Entries are put together while they are still in the processor's caches, a record's worth at a time."""
-        gathering = self.gathering.get(node)
-        if gathering is None:
-            gathering = self.gathering[node] = _Gathering()
-        gathering.entries.append(entry)
-        gathering.size += size
-        self.size += size
-        if gathering.size >= _RECORD_BYTES:
-            self._record(node)
-
     def whole(self) -> None:
-        """Nothing more comes."""
-        for node in list(self.gathering):
-            self._record(node)
+        """Entries become records while they are still in the processor's caches."""
+        for node, entries in self.gathering.items():
+            self.records.append(_Record(node, b"".join(entries), len(entries)))
+        self.gathering.clear()
+        self.size += self.gathered
+        self.gathered = 0
 
     @property
     def count(self) -> int:
         return sum(record.count for record in self.records)
-
-    def _record(self, node: str) -> None:
-        entries = self.gathering.pop(node).entries
-        self.records.append(_Record(node, b"".join(entries), len(entries)))
 
 
 class DecisionJournal:
@@ -129,16 +111,14 @@ class DecisionJournal:
 
     def add(self, node: str, entry: bytes) -> None:
         """Keep the decision soon; or count it as dropped."""
-        if self._tally.pending_bytes + len(entry) <= self._most_pending:
-            self._take(node, entry)
-        else:
+        if not self._take(node, entry):
             self._tally.dropped[BEHIND] += 1
 
     def durable(self, node: str, entry: bytes) -> asyncio.Future[None]:
         """Done once the decision is on disk; with a SpoolError it may or may not be kept."""
-        if self._tally.pending_bytes + len(entry) <= self._most_pending:
+        if group := self._take(node, entry):
             # Who stops waiting must not take the others' group along.
-            return asyncio.shield(self._take(node, entry))
+            return asyncio.shield(group.done)
         full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         full.set_exception(SpoolFull(f"spool {self._directory}: too many decisions wait for the disk"))
         return full
@@ -156,18 +136,26 @@ class DecisionJournal:
         with suppress(SpoolError):
             await self._ready()
 
-    def _take(self, node: str, entry: bytes) -> asyncio.Future[None]:
-        group = self._next
-        if group is None:
-            group = self._next = _Group(asyncio.get_running_loop().create_future())
-            # An answer that nobody waits for any more is no error of the program.
-            group.done.add_done_callback(lambda done: done.exception())
-            if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._flush())
-        size = len(entry)
-        group.add(node, entry, size)
-        self._tally.pending_bytes += size
-        return group.done
+    def _take(self, node: str, entry: bytes) -> _Group | None:
+        """The group that the decision is in now; None where there is no room. On the way of every Check."""
+        size, tally = len(entry), self._tally
+        if tally.pending_bytes + size > self._most_pending:
+            return None
+        tally.pending_bytes += size
+        group = self._next or self._begun()
+        group.gathering[node].append(entry)
+        group.gathered += size
+        if group.gathered >= _RECORD_BYTES:
+            group.whole()
+        return group
+
+    def _begun(self) -> _Group:
+        group = self._next = _Group(asyncio.get_running_loop().create_future())
+        # An answer that nobody waits for any more is no error of the program.
+        group.done.add_done_callback(lambda done: done.exception())
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._flush())
+        return group
 
     async def _flush(self) -> None:
         """Write group after group until nothing waits."""

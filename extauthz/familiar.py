@@ -100,7 +100,7 @@ class _Who:
     anonymous: bool
     # An answer's head, cut at its ids, of one that allows; and of others by reason code.
     allowing: tuple[bytes, ...] | None = None
-    others: dict[ReasonCode, tuple[bytes, ...]] = field(default_factory=dict)
+    others: dict[ReasonCode, tuple[bytes, ...]] | None = None
 
 
 @dataclass(slots=True)
@@ -130,6 +130,7 @@ class Familiar:
         self._able = able and len(self._order) == len(attributes)
         self._who: Kept[Who, _Who] = Kept()
         self._fine: Kept[tuple[str, str], bytes] = Kept(1_024)
+        self._pieces: Kept[bytes, bytes] = Kept(1_024)
         # Read at once: threads may answer while a new policy is learned. Not the engine, which would live as long as
         # this does (extauthz.engine.release).
         self._policy = _Policy()
@@ -163,7 +164,10 @@ class Familiar:
         if rule is None:
             return None
         reason_code = rule.reason_code
-        head = who.allowing if reason_code is ReasonCode.RULE_ALLOW else who.others.get(reason_code)
+        if reason_code is ReasonCode.RULE_ALLOW:
+            head = who.allowing
+        else:
+            head = who.others.get(reason_code) if who.others else None
         if head is None:
             return None
         now = time.time_ns()
@@ -202,13 +206,22 @@ class Familiar:
         who = self._who[key]
         if who is None:
             who = _who(said, decision)
-            self._who.keep(key, who)
+            self._who.keep((key[0], self._one(key[1]), key[2]), who)
+        head = tuple([self._one(part) for part in head])
         if decision.reason_code is ReasonCode.RULE_ALLOW:
             who.allowing = head
         else:
-            who.others[decision.reason_code] = head
+            who.others = {**(who.others or {}), decision.reason_code: head}
         self._fine.keep((method, host), _entries(said, ("action",)))
         self._learn_rule(said, decision, engine)
+
+    def _one(self, piece: bytes) -> bytes:
+        """The same object for equal pieces, as most are, whoever asks."""
+        found = self._pieces[piece]
+        if found is None:
+            found = piece
+            self._pieces.keep(piece, piece)
+        return found
 
     def _learn_rule(self, said: dict[str, str], decision: Decision, engine: Engine) -> None:
         request = decision.request

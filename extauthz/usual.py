@@ -89,23 +89,31 @@ def usual_from(message: bytes) -> Usual | None:
     except (DecodeError, IndexError):
         return None
     host = http.host
-    if seen is None or len(host) > _MAX_HOST or not _fits(seen, host.encode()) or http.fragment:
+    if seen is None or len(host) > _MAX_HOST or http.fragment:
+        return None
+    named, target, request_id = host.encode(), seen.get(_PATH), seen.get(_REQUEST_ID, b"")
+    authorization = seen.get(_AUTHORIZATION)
+    if (
+        target is None
+        or not request_id.isascii()
+        or seen.get(_AUTHORITY, named) != named
+        or seen.get(_HOST, named) != named
+        or (authorization is not None and not _is_token(authorization))
+    ):
         return None
     source = attributes.source
-    if source.certificate or source.principal:
-        return None
     claims, route = attributes.metadata_context, attributes.route_metadata_context
-    if len(claims) > 1 or len(route) > 1:
+    if source.certificate or source.principal or len(claims) > 1 or len(route) > 1:
         return None
     known_by = claims[0] if claims else b""
     if len(known_by) > _MAX_CLAIMS:
         return None
     return (
-        (known_by, route[0] if route else b"", _AUTHORIZATION in seen),
+        (known_by, route[0] if route else b"", authorization is not None),
         http.method,
         host,
-        seen[_PATH].decode("latin-1"),
-        seen.get(_REQUEST_ID, b""),
+        target.decode("latin-1"),
+        request_id,
     )
 
 
@@ -115,7 +123,7 @@ def _header_lines(lines: list[bytes]) -> dict[bytes, bytes] | None:
     for line in lines:
         at = line[1] + _AROUND_NAME
         begin = line[:at]
-        if begin not in _LINES or begin in seen:
+        if begin not in _LINES:
             return None
         size = line[at]
         at += 1
@@ -127,17 +135,7 @@ def _header_lines(lines: list[bytes]) -> dict[bytes, bytes] | None:
         if len(line) - at != size or not size:
             return None
         seen[begin] = line[at:]
-    return seen
-
-
-def _fits(seen: dict[bytes, bytes], host: bytes) -> bool:
-    """Whether there is a path, the host is the Host header's, and a token, if any came, is one and nothing else."""
-    return (
-        _PATH in seen
-        and seen.get(_AUTHORITY, host) == host == seen.get(_HOST, host)
-        and (_AUTHORIZATION not in seen or _is_token(seen[_AUTHORIZATION]))
-        and seen.get(_REQUEST_ID, b"").isascii()
-    )
+    return seen if len(seen) == len(lines) else None
 
 
 def _is_token(authorization: bytes) -> bool:
