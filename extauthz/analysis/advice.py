@@ -15,7 +15,7 @@ from extauthz.analysis.members import memberless
 from extauthz.analysis.wider import Field
 from extauthz.engine import Finding, Severity, reference
 from extauthz.engine.clause import clauses
-from extauthz.engine.patterns import PLACEHOLDERS, translated
+from extauthz.engine.translation import PLACEHOLDERS, translated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
