@@ -26,6 +26,7 @@ from extauthz.engine import (
     Source,
     read,
 )
+from extauthz.engine.finding import told
 from extauthz.pace import considerate, let_go
 from spool import SpoolError
 
@@ -98,12 +99,12 @@ class PolicyStore:
             "policy_version": engine.version if engine else None,
             "mode": engine.mode if engine else None,
             "fallback_reason": engine.fallback_reason if engine else "",
-            "warnings": [str(finding) for finding in engine.findings] if engine else [],
+            "warnings": told(engine.findings) if engine else [],
             "refused": refusal
             and {
                 "version": refusal.version,
                 "reason": refusal.reason,
-                "findings": [str(finding) for finding in refusal.findings],
+                "findings": told(refusal.findings),
                 "at": refusal.at,
             },
         }
@@ -175,16 +176,15 @@ class PolicyStore:
         self._metrics.policy(engine.version, engine.mode)
         self._metrics.reload("loaded")
         self._log.info("policy loaded", version=engine.version, rules=len(engine.rules), mode=engine.mode)
-        for finding in engine.findings:
-            self._log.warning("policy finding", finding=str(finding))
+        for finding in told(engine.findings):
+            self._log.warning("policy finding", finding=finding)
 
     def _refuse(self, version: str, error: PolicyError) -> None:
         if not self._tell(Refusal(version, "the policy has errors", error.findings, time.time())):
             return
         self._metrics.reload("refused")
         kept = self._snapshot.engine.version if self._snapshot.engine else None
-        findings = [str(finding) for finding in error.findings]
-        self._log.error("policy refused", version=version, kept=kept, findings=findings)
+        self._log.error("policy refused", version=version, kept=kept, findings=told(error.findings))
 
     def _not_journaled(self, version: str, error: SpoolError) -> None:
         if self._snapshot.engine is None:
