@@ -330,6 +330,12 @@ def test_a_model_may_span_lines_and_hold_comments() -> None:
             id="a pattern that is no expression",
         ),
         pytest.param(
+            "p, a, /[z-a], GET, allow\n",
+            model_text(matcher="regexMatch(r.obj, p.obj)"),
+            "error[pattern]: '/[z-a]' is nothing for regexMatch: bad character range z-a",
+            id="a regular expression that is none",
+        ),
+        pytest.param(
             "p, a, 10.0.0.0/33, GET, allow\n",
             model_text(matcher="ipMatch(r.obj, p.obj)"),
             "error[pattern]: '10.0.0.0/33' is nothing for ipMatch",
