@@ -40,6 +40,9 @@ REQUESTS = 20_000
 REFERENCE_REQUESTS = {100: 100, 1_000: 20, 10_000: 4, 100_000: 1}
 STRANGERS = 1_000_000
 RELOADS = 5
+# Bounds of ill-shaped policies, ten times and more what they take: bounded, whatever else the machine does.
+MOST_MEDIAN_US, MOST_FIRST_US = 50, 20_000
+MOST_GROWN_KIB = 1024
 
 Request = tuple[str, str, str, str]
 
@@ -212,32 +215,43 @@ def decided(policy: Policy, current: list[Engine], until: float, done: threading
     return waited
 
 
-def shaped(name: str, rows: list[str], request: Request, *, right: bool) -> None:
-    """One ill-shaped policy: the first decision, and the median of the others."""
+def shaped(name: str, rows: list[str], request: Request, *, right: bool, line: int | None = None) -> None:
+    """One ill-shaped policy: the first decision, and the median of the others, both bounded.
+
+    `line`: of the rule that has to decide.
+    """
     engine, cost = loaded(Source("m", "p", MODEL, "\n".join(rows).encode()))
-    started = time.perf_counter()
-    assert engine.enforce(*request).allowed is right
-    first = (time.perf_counter() - started) * 1e6
     times = []
     for _ in range(200):
         started = time.perf_counter()
-        assert engine.enforce(*request).allowed is right
+        verdict = engine.enforce(*request)
         times.append((time.perf_counter() - started) * 1e6)
-    print(f"{name}: median {statistics.median(times):.1f} us, first {first:.0f} us; load {cost}")
+        assert (verdict.allowed, verdict.line) == (right, line)
+    median, first = statistics.median(times), times[0]
+    print(f"{name}: median {median:.1f} us, first {first:.0f} us; load {cost}")
+    assert median <= MOST_MEDIAN_US, f"{name}: {median:.1f} us"
+    assert first <= MOST_FIRST_US, f"{name}: the first takes {first:.0f} us"
 
 
 def ill_shaped(count: int) -> None:
+    asked: Request = ("alice", "s", "/1/x77/2", "GET")
     first = [f"p, alice, s, /:a/x{i}/:b, GET, allow" for i in range(count)]
-    shaped(f"{count} paths that begin /:a/", first, ("alice", "s", "/1/x77/2", "GET"), right=True)
+    shaped(f"{count} paths that begin /:a/", first, asked, right=True, line=78)
+    shaped(f"{count} paths that begin /:a/, denied", first, ("alice", "s", "/1/x/2", "GET"), right=False)
     stars = [f"p, alice, s, /*/x{i}/*, GET, allow" for i in range(count)]
-    shaped(f"{count} paths that begin /*/", stars, ("alice", "s", "/1/2/x77/2", "GET"), right=True)
+    shaped(f"{count} paths that begin /*/", stars, ("alice", "s", "/1/2/x77/2", "GET"), right=True, line=78)
     role = [f"p, role:a, s, /t{i}/:id, GET, allow" for i in range(count)] + ["g, alice, role:a"]
-    shaped(f"one role with {count} paths", role, ("alice", "s", "/t77/1", "GET"), right=True)
+    shaped(f"one role with {count} paths", role, ("alice", "s", "/t77/1", "GET"), right=True, line=78)
+    shaped(f"one role with {count} paths, denied", role, ("alice", "s", "/t/1", "GET"), right=False)
     many = [f"p, role:r{i % 10_000}, s, /t{i}/:id, GET, allow" for i in range(count)]
     many += [f"g, alice, role:r{i}" for i in range(10_000)]
-    shaped("a user with 10,000 roles", many, ("alice", "s", "/t77/1", "GET"), right=True)
-    path = "/1" + "/x" * 32_000
+    shaped("a user with 10,000 roles", many, ("alice", "s", "/t77/1", "GET"), right=True, line=78)
+    shaped("a user with 10,000 roles, denied", many, ("alice", "s", "/t/1", "GET"), right=False)
+    path = "/1" + "/x" * 32_767
+    assert len(path) == 64 * 1024
     shaped("a path of 64 KiB, denied", first, ("alice", "s", path, "GET"), right=False)
+    below = [*first, "p, alice, s, /1/*, GET, allow"]
+    shaped("a path of 64 KiB, allowed", below, ("alice", "s", path, "GET"), right=True, line=count + 1)
     blow = ["p, alice, s, " + "/*/b" * 12 + "/end, GET, allow"]
     shaped("12 stars against 2,000 segments, denied", blow, ("alice", "s", "/b" * 2_000, "GET"), right=False)
 
@@ -253,6 +267,7 @@ def strangers() -> None:
         ).allowed
     grown = (psutil.Process().memory_info().rss - before) / 1024
     print(f"{STRANGERS} unknown subjects, paths and roles: {grown:.0f} KiB more memory")
+    assert grown <= MOST_GROWN_KIB
 
 
 def main() -> None:

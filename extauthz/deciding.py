@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from extauthz.decide import Snapshot
 from extauthz.engine import NO_EXTENSIONS, Engine, Extensions, Finding, PolicyError, Severity
+from extauthz.engine.finding import told
 from extauthz.pace import considerate, let_go
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class LocalDecider:
             # A policy that breaks the loader must not stop the service.
             raise PolicyError([_defect(source, error)]) from error
         self._next = engine
-        findings = tuple(str(finding) for finding in engine.findings)
+        findings = tuple(told(engine.findings))
         return Loaded(engine.version, engine.mode, engine.fallback_reason, len(engine.rules), findings)
 
     def swap(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from access.subject import ANONYMOUS_NAME
+from access.subject import ANONYMOUS_NAME, ROLE_PREFIX
 from extauthz.identity_name import FIELD, ROLE, subject_problem
 from service.settings import Section
 
@@ -199,6 +199,14 @@ class Sources(Section):
                 f"api_keys: header: {self.api_keys.header!r} is where tokens stand; choose another one"
             )
         return self
+
+    @property
+    def asserted_roles(self) -> frozenset[str]:
+        """The roles (role:NAME) that credentials may bring; "*" among them: any."""
+        keys = self.api_keys.keys if self.api_keys else ()
+        named = [role for issuer in self.issuers for role in issuer.roles]
+        named += [role for key in keys for role in key.roles]
+        return frozenset(role if role == "*" else ROLE_PREFIX + role for role in named)
 
     def _templates(self) -> Iterator[tuple[str, str]]:
         for issuer in self.issuers:

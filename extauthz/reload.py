@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from access import ReasonCode
 from extauthz.engine import Finding, PolicyError, Source, read
+from extauthz.engine.finding import told
 from spool import SpoolError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class PolicyStore:
             and {
                 "version": refusal.version,
                 "reason": refusal.reason,
-                "findings": [str(finding) for finding in refusal.findings],
+                "findings": told(refusal.findings),
                 "at": refusal.at,
             },
         }
@@ -164,8 +165,7 @@ class PolicyStore:
             return
         self._metrics.reload("refused")
         kept = self._loaded.version if self._loaded else None
-        findings = [str(finding) for finding in error.findings]
-        self._log.error("policy refused", version=version, kept=kept, findings=findings)
+        self._log.error("policy refused", version=version, kept=kept, findings=told(error.findings))
 
     async def _not_journaled(self, version: str, error: SpoolError) -> None:
         if self._loaded is None:

@@ -10,13 +10,15 @@ import itertools
 from typing import TYPE_CHECKING
 
 from extauthz.analysis.backtracking import backtracks
+from extauthz.analysis.half_folder import half_folders
+from extauthz.analysis.members import memberless
 from extauthz.analysis.wider import Field
 from extauthz.engine import Finding, Severity, reference
 from extauthz.engine.clause import clauses
-from extauthz.engine.patterns import PLACEHOLDERS, translated
+from extauthz.engine.translation import PLACEHOLDERS, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from extauthz.engine import Engine
 
@@ -29,9 +31,20 @@ _DENIES_FIRST = frozenset({reference.DENY_OVERRIDE, reference.ALLOW_AND_DENY})
 _EXPRESSIONS = frozenset({*PLACEHOLDERS, "regexMatch"})
 
 
-def advice(engine: Engine) -> tuple[Finding, ...]:
-    """Warnings about rows of the policy, in their order."""
-    found = sorted([*_shadowed(engine), *_unused(engine), *_slow(engine)])
+def advice(engine: Engine, brought: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Warnings about rows of the policy, in their order.
+
+    `brought`: roles (role:NAME) that credentials may bring; "*" for any.
+    """
+    found = sorted(
+        [
+            *_shadowed(engine),
+            *_unused(engine),
+            *_slow(engine),
+            *((line, "memberless", message) for line, message in memberless(engine, brought)),
+            *((line, "folder", message) for line, message in half_folders(engine)),
+        ]
+    )
     path = engine.source.policy_path
     return tuple(Finding(path, line, Severity.WARNING, code, message) for line, code, message in found)
 

@@ -2,13 +2,12 @@
 
 Equal segments are no regular language. But few texts of a segment are enough to stand for all:
 
-- A segment that is compared with a later one matters only by where it leads all automata, here and wherever
-  else it may come to stand; and by which other compared segments it is equal to.
+- A segment that is compared matters only by where its text leads all automata, here and from wherever a later compared
+  segment can begin; and by which other compared segments it is equal to.
 - For each way of leading the automata (there are finitely many, found by running them side by side from all
-  these places), the `most` shortest texts that lead so are kept: one more than there are segments to
-  be unequal to. Where fewer exist, all are kept.
+  these places), as many of the shortest texts are kept as there are compared segments. Where fewer exist, all are.
 - So in any text each compared segment can be exchanged for a kept one, equal ones for equal ones and unequal
-  ones for unequal ones, and no automaton nor comparison tells the difference.
+  ones for unequal ones, and no automaton nor comparison tells the difference (docs/design/policy-questions.md).
 
 The walk therefore goes character by character as any other (automaton.py), and over compared segments in steps of
 kept texts. It remembers those that are still to be compared. An automaton whose segments are not equal leaves the walk.
@@ -65,14 +64,14 @@ class Repetitions:
         """The segments that these automata compare."""
         return {at for number in numbers for pair in self.pairs.get(number, ()) for at in pair}
 
-    def later(self, at: int, numbers: Collection[int]) -> dict[int, set[int]]:
-        """The segments with which these automata compare segment `at`, and which of them do."""
-        found: dict[int, set[int]] = {}
-        for number in numbers:
-            for one, other in self.pairs.get(number, ()):
-                if one == at:
-                    found.setdefault(other, set()).add(number)
-        return found
+    def comparing(self, at: int, numbers: Collection[int]) -> set[int]:
+        """Those of these automata that compare segment `at`."""
+        return {number for number in numbers if at in self.compared([number])}
+
+    def is_needed(self, at: int, since: int, numbers: Collection[int]) -> bool:
+        """Whether one of these automata compares segment `at` with one from `since` on."""
+        pairs = (pair for number in numbers for pair in self.pairs.get(number, ()))
+        return any(one == at and other >= since for one, other in pairs)
 
 
 class _Place(NamedTuple):
@@ -133,7 +132,7 @@ class _Walk:
         kept = tuple(
             (at, value)
             for at, value in sorted(values.items())
-            if any(other >= segment + over for other in self.repetitions.later(at, alive))
+            if self.repetitions.is_needed(at, segment + over, alive)
         )
         return _Place(point, segment, kept, over)
 
@@ -163,12 +162,14 @@ class _Walk:
         key = (place.point, place.segment)
         if key not in self._chosen:
             alive = self.union.alive(place.point.states)
+            compared = self.repetitions.compared(alive)
             points = [place.point]
-            for other, numbers in self.repetitions.later(place.segment, alive).items():
+            # Also where it is not compared with this one: both may have to equal a third.
+            for other in sorted(at for at in compared if at > place.segment):
+                numbers = self.repetitions.comparing(other, alive)
                 starts = self.segments.starts(place.point, other - place.segment)
                 points += [one for one in starts if not numbers.isdisjoint(self.union.alive(one.states))]
-            most = len(self.repetitions.compared(alive))
-            self._chosen[key] = self.segments.texts(tuple(dict.fromkeys(points)), most)
+            self._chosen[key] = self.segments.texts(tuple(dict.fromkeys(points)), len(compared))
         return self._chosen[key]
 
     def _open(self, place: _Place) -> _Place:

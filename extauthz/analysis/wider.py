@@ -9,8 +9,8 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from extauthz.engine.patterns import ANYTHING, SEGMENT, translated
 from extauthz.engine.reading import is_clean
+from extauthz.engine.translation import ANYTHING, SEGMENT, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

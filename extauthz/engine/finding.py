@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+# A policy of 100,000 rows may have as many findings; a log and a probe need no more to send someone to lint.
+_MOST_TOLD = 100
+
+
 class Severity(enum.StrEnum):
     """An error refuses the policy; a warning is shown and the policy is used."""
 
@@ -56,3 +60,11 @@ class Report:
 
     def warning(self, line: int, code: str, message: str) -> None:
         self.findings.append(Finding(self.path, line, Severity.WARNING, code, message))
+
+
+def told(findings: Sequence[Finding]) -> list[str]:
+    """Findings as they are logged and shown by a service: errors first, and of very many the first ones."""
+    ordered = sorted(findings, key=lambda finding: finding.severity is not Severity.ERROR)
+    lines = [str(finding) for finding in ordered[:_MOST_TOLD]]
+    left = len(ordered) - len(lines)
+    return [*lines, f"and {left:,} more: gateledger policy lint tells all"] if left else lines

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from extauthz.engine.model import Model
 
 
+# Functions of paths for which a folder is not below itself, and what stands for all below it.
+PATHS = PATTERNS - {"ipMatch", "regexMatch"}
+BELOW = "/*"
+
+
 def check(column: Column, used: Sequence[Clause], model: Model, report: Report) -> None:
     """Warn of a deny of /x/* that leaves /x itself alone: people mean both."""
     if model.effect_field is None or model.effect == reference.ALLOW_OVERRIDE:
@@ -24,9 +29,9 @@ def check(column: Column, used: Sequence[Clause], model: Model, report: Report) 
     effect = model.effect_field
     denials = [at for at in column.rules if records[at][effect] == "deny"]
     for clause in used:
-        if clause.function in PATTERNS - {"ipMatch", "regexMatch"}:
+        if clause.function in PATHS:
             field = model.policy.index(clause.policy)
-            if any(records[at][field].endswith("/*") for at in denials):
+            if any(records[at][field].endswith(BELOW) for at in denials):
                 _check_folders(Column(column.table, denials), field, report)
 
 
@@ -37,7 +42,7 @@ def _check_folders(denials: Column, field: int, report: Report) -> None:
         beside.setdefault(_others(records[at], field), set()).add(records[at][field])
     for at in denials.rules:
         value = records[at][field]
-        folder = value.removesuffix("/*")
+        folder = value.removesuffix(BELOW)
         if folder not in {"", value} and not beside[_others(records[at], field)] & _covering(folder):
             report.warning(
                 denials.table.lines[at],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from extauthz.engine.patterns import PLACEHOLDERS, is_plain, translated
+from extauthz.engine.translation import PLACEHOLDERS, is_plain, translated
 
 _META = frozenset("\\.^$*+?{}[]|()\x01\x02")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from extauthz.engine import reading
 from extauthz.engine.clause import clauses, constants
-from extauthz.engine.patterns import PLACEHOLDERS, translated
+from extauthz.engine.translation import PLACEHOLDERS, translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

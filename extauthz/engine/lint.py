@@ -13,8 +13,8 @@ from extauthz.engine.clause import PATTERNS, Clause, clauses, constants
 from extauthz.engine.column import CHUNK, Column
 from extauthz.engine.embedded import expression_problem
 from extauthz.engine.finding import errors
-from extauthz.engine.patterns import check_groups
 from extauthz.engine.roles import RoleGraph
+from extauthz.engine.translation import check_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

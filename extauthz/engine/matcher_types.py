@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from extauthz.engine import reference
-from extauthz.engine.patterns import check_groups
+from extauthz.engine.translation import check_groups
 
 if TYPE_CHECKING:
     from extauthz.engine.model import Model

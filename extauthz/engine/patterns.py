@@ -19,22 +19,21 @@ from typing import Any
 
 import wcmatch.glob
 
+from extauthz.engine.translation import (
+    ANYTHING,
+    PLACEHOLDERS,
+    SEGMENT,
+    expression_of,
+    is_plain,
+    translated,
+)
+
 # Called with the value and the pattern.
 Test = Callable[[Any, str], bool]
 
-# Stand-ins for ".*" and "[^/]+" in a translated pattern; no field of a policy holds control characters.
-ANYTHING, SEGMENT = "\x01", "\x02"
-# What stands for a segment in each function of paths.
-PLACEHOLDERS = {
-    "keyMatch2": re.compile(r":[^/]+"),
-    "keyMatch3": re.compile(r"{[^/]+?}"),
-    "keyMatch4": re.compile(r"{([^/]+)}"),
-    "keyMatch5": re.compile(r"{[^/]+}"),
-}
 # Functions whose test differs for texts with line breaks.
 BY_LINES = frozenset(PLACEHOLDERS)
 _META = re.compile(r"[\\.^$*+?{}\[\]|()]")
-_META_NO_DOT = re.compile(r"[\\^$*+?{}\[\]|()]")
 _PIECES = re.compile(f"({ANYTHING}|{SEGMENT})")
 _STAND_IN = re.compile(f"[{ANYTHING}{SEGMENT}]")
 # A segment that does not end at a slash: it has no one end that is best.
@@ -52,16 +51,6 @@ class Tests(dict[str, Test]):
     def __missing__(self, pattern: str) -> Test:
         test = self[pattern] = self._compiler(pattern)
         return test
-
-
-def translated(function: str, pattern: str) -> str:
-    """A pattern of paths with stand-ins where Casbin puts expressions."""
-    return PLACEHOLDERS[function].sub(SEGMENT, pattern.replace("/*", f"/{ANYTHING}"))
-
-
-def is_plain(translation: str) -> bool:
-    """Whether nothing but "." is left in a translated pattern for a regular expression to interpret."""
-    return not _META_NO_DOT.search(translation)
 
 
 def _key_match(pattern: str) -> Test:
@@ -116,7 +105,7 @@ def _path(translation: str) -> Test:
             return shared
     if is_plain(translation) and not _LOOSE.search(translation):
         return _atomic(translation)
-    return _truth(_expression(translation))
+    return _truth(expression_of(translation))
 
 
 @functools.lru_cache(4096)
@@ -215,11 +204,6 @@ def _truth(expression: str) -> Test:
     return test
 
 
-def _expression(translation: str) -> str:
-    """The regular expression that Casbin makes of a pattern."""
-    return "^" + translation.replace(ANYTHING, ".*").replace(SEGMENT, "[^/]+") + "$"
-
-
 def _glob_match(pattern: str) -> Test:
     while pattern.startswith("*/"):
         pattern = pattern[1:]
@@ -248,23 +232,16 @@ def _ip_match(pattern: str) -> Test:
 
 
 def _by_expression2(pattern: str) -> Test:
-    return _truth(_expression(translated("keyMatch2", pattern)) if pattern != "*" else "^(.*)$")
+    return _truth(expression_of(translated("keyMatch2", pattern)) if pattern != "*" else "^(.*)$")
 
 
 def _by_expression3(pattern: str) -> Test:
-    return _truth(_expression(translated("keyMatch3", pattern)))
-
-
-def check_groups(pattern: str) -> None:
-    """Raises ValueError for a keyMatch4 pattern with groups of its own: Casbin fails on all that it matches."""
-    translation = translated("keyMatch4", pattern)
-    if re.compile(_expression(translation)).groups:
-        raise ValueError("groups other than {name}, on which keyMatch4 fails")
+    return _truth(expression_of(translated("keyMatch3", pattern)))
 
 
 def _by_expression4(pattern: str) -> Test:
     tokens = PLACEHOLDERS["keyMatch4"].findall(pattern)
-    matched = re.compile(_expression(translated("keyMatch4", pattern)).replace("[^/]+", "([^/]+)")).match
+    matched = re.compile(expression_of(translated("keyMatch4", pattern)).replace("[^/]+", "([^/]+)")).match
 
     def test(value: str, _pattern: str) -> bool:
         found = matched(value)
@@ -277,7 +254,7 @@ def _by_expression4(pattern: str) -> Test:
 
 
 def _by_expression5(pattern: str) -> Test:
-    return _without_query(_truth(_expression(translated("keyMatch5", pattern))))
+    return _without_query(_truth(expression_of(translated("keyMatch5", pattern))))
 
 
 COMPILERS: dict[str, Callable[[str], Test]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from extauthz.engine.patterns import PLACEHOLDERS, translated
+from extauthz.engine.translation import PLACEHOLDERS, translated
 
 if TYPE_CHECKING:
     from extauthz.engine.column import Column

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from extauthz.deciding import Loaded
 from extauthz.engine import Finding, PolicyError, Severity, Source
+from extauthz.engine.finding import told
 from extauthz.workers.channel import Gone
 from extauthz.workers.member import Member, UnusableError
 from service.probes import AddressError
@@ -187,7 +188,7 @@ class Fleet:
         answer = await member.ask("prepare", _about(self._source), _body(self._source))
         if "refused" in answer.head:
             # Functions of one's own can make it so. It would decide otherwise than the others: it must not.
-            findings = [str(_finding(one)) for one in answer.head["refused"]]
+            findings = told([_finding(one) for one in answer.head["refused"]])
             self._log.error(
                 "a worker refuses the policy that decides", worker=member.number, findings=findings
             )
@@ -210,8 +211,8 @@ def _about(source: Source) -> dict[str, object]:
     }
 
 
-def _finding(told: Mapping[str, Any]) -> Finding:
-    return Finding(**{**told, "severity": Severity(told["severity"])})
+def _finding(heard: Mapping[str, Any]) -> Finding:
+    return Finding(**{**heard, "severity": Severity(heard["severity"])})
 
 
 def _deadly(source: Source) -> Finding:

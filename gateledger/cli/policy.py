@@ -44,7 +44,7 @@ def lint(*, settings: Settings, source: Source, compat: bool, format_: str) -> N
     extensions = extensions_for(settings)
     engine, findings = load(source, settings.extauthz.request, extensions)
     if engine is not None:
-        findings = (*findings, *advice(engine))
+        findings = (*findings, *advice(engine, settings.extauthz.asserted_roles))
     if compat:
         findings = (*findings, *differences(source, extensions))
     if format_ == "table":

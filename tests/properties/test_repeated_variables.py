@@ -16,8 +16,8 @@ from extauthz.analysis.domain import OPEN, Domain, domain_of
 from extauthz.analysis.unanswerable import Unanswerable
 
 LETTERS = "ab/"
-LONGEST = 7
-SEGMENTS = ["{x}", "{x}", "{y}", "a", "b", "ab", ""]
+LONGEST = 8
+SEGMENTS = ["{x}", "{x}", "{y}", "a", "b", "ab", "bb", ""]
 
 
 def small_domain(characters: str = LETTERS, *, starts_with: str = "") -> Domain:
@@ -84,6 +84,12 @@ PATTERNS = st.one_of(
     rooted=True,
 )
 @example(patterns=[("keyMatch4", "/{x}/{y}/{x}/{y}"), ("keyMatch2", "/(a|b)/:x/*")], texts=[], rooted=True)
+@example(
+    # Two segments that are not compared with one another, but with the same third one, where one is a text.
+    patterns=[("keyMatch4", "{x}/{y}/{x}"), ("keyMatch4", "{y}/{x}/{x}"), ("keyMatch4", "{z}/bb/{y}")],
+    texts=[],
+    rooted=False,
+)
 def test_classes_are_exactly_the_combinations_that_some_text_has(
     patterns: list[tuple[str, str]], texts: list[str], rooted: bool
 ) -> None:

@@ -121,6 +121,87 @@ def test_roles_without_rules_are_told_once() -> None:
     ]
 
 
+def test_a_role_that_nobody_has_is_told_once() -> None:
+    policy = (
+        "p, role:a, /a, GET, allow\np, role:b, /a, GET, allow\np, role:b, /b, GET, allow\ng, alice, role:a\n"
+        "p, role:everyone, /c, GET, allow\np, role:authenticated, /d, GET, allow\np, alice, /e, GET, allow\n"
+    )
+
+    (found,) = advised(policy)
+
+    assert found == (
+        "policy.csv:2: warning[memberless]: nobody has role:b by this file; a token may give it only where an "
+        "issuer's setting `roles` lists it, or a key has it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("links", "brought", "told"),
+    [
+        pytest.param("g, alice, role:b", (), False, id="a subject"),
+        pytest.param("g, role:x, role:b", (), True, id="a role that nobody has"),
+        pytest.param("g, alice, role:x\ng, role:x, role:b", (), False, id="a role that somebody has"),
+        pytest.param("g, role:authenticated, role:b", (), False, id="a role that requests carry"),
+        pytest.param("", ("role:b",), False, id="a token may bring it"),
+        pytest.param("g, role:x, role:b", ("role:x",), False, id="a token may bring one that has it"),
+        pytest.param("", ("role:c",), True, id="a token may bring another one"),
+        pytest.param("", ("*",), False, id="a token may bring any"),
+    ],
+)
+def test_who_counts_as_a_member(links: str, brought: tuple[str, ...], *, told: bool) -> None:
+    engine = Engine.from_source(source(f"p, role:b, /a, GET, allow\n{links}\n", MODEL))
+
+    assert [one.code for one in advice(engine, brought)] == (["memberless"] if told else [])
+
+
+def test_roles_in_any_domain_have_members() -> None:
+    model = model_text(
+        request="sub, dom, obj",
+        policy="sub, dom, obj, eft",
+        roles={"g": "_, _, _"},
+        matcher="g(r.sub, p.sub, r.dom) && r.dom == p.dom && r.obj == p.obj",
+    )
+
+    (found,) = advised(
+        "p, role:a, d1, /a, allow\np, role:b, d1, /a, allow\ng, alice, role:a, d2\ng, role:a, role:b, d1\n",
+        model,
+    )
+    assert found.startswith("policy.csv:2: warning[memberless]: nobody has role:b")
+
+
+PAIR = "p, bob, /x, GET, allow\np, bob, /x/*, GET, allow\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        pytest.param(f"{PAIR}p, alice, /x/*, GET, allow", 3, id="the half of a pair that another one has"),
+        pytest.param(f"p, alice, /x/*, GET, allow\n{PAIR}", 1, id="before it"),
+        pytest.param(f"{PAIR}p, alice, /x/*, POST, allow", None, id="another method"),
+        pytest.param(f"{PAIR}p, alice, /y/*, GET, allow", None, id="another folder"),
+        pytest.param("p, bob, /x, GET, allow\np, alice, /x/*, GET, allow", None, id="no pair"),
+        pytest.param(f"{PAIR}p, alice, /x/*, GET, allow\np, alice, /x, *, allow", None, id="a wider row"),
+        pytest.param(
+            f"{PAIR}p, alice, /x/*, GET, allow\ng, alice, role:a\np, role:a, /:x, GET, allow",
+            None,
+            id="a role",
+        ),
+        pytest.param(
+            f"{PAIR}p, alice, /x/*, GET, allow\np, alice, /x, GET, deny", None, id="denied on purpose"
+        ),
+        pytest.param(f"{PAIR}p, alice, /*, GET, allow", None, id="everything"),
+        pytest.param(f"{PAIR}p, alice, /x/*, GET, deny", None, id="a deny"),
+    ],
+)
+def test_an_allow_of_what_is_below_a_folder_is_told_where_others_have_the_folder_too(
+    rows: str, line: int | None
+) -> None:
+    found = [one for one in advised(f"{rows}\n") if "[folder]" in one]
+
+    message = f"warning[folder]: allows what is below /x, but not /x itself, which line {2 if line == 1 else 1} allows"
+    assert [one.startswith(f"policy.csv:{line}: {message}") for one in found] == ([True] if line else [])
+
+
 def test_expressions_that_can_take_for_ever_are_told() -> None:
     model = model_text(matcher="g(r.sub, p.sub) && regexMatch(r.obj, p.obj) && r.act == p.act")
 

@@ -118,6 +118,12 @@ def findings(
             id="a comment behind a row",
         ),
         pytest.param(
+            "p, alice, /a, GET, allow#now\n",
+            "policy.csv:1: error[comment]: a comment behind a row becomes part of its last field; "
+            "give it a line of its own",
+            id="a comment glued to a field",
+        ),
+        pytest.param(
             "p, ali\u200bce, /a, GET, allow\n",
             "policy.csv:1: error[control]: the invisible character U+200B; remove it",
             id="zero-width space",
@@ -324,6 +330,12 @@ def test_a_model_may_span_lines_and_hold_comments() -> None:
             id="a pattern that is no expression",
         ),
         pytest.param(
+            "p, a, /[z-a], GET, allow\n",
+            model_text(matcher="regexMatch(r.obj, p.obj)"),
+            "error[pattern]: '/[z-a]' is nothing for regexMatch: bad character range z-a",
+            id="a regular expression that is none",
+        ),
+        pytest.param(
             "p, a, 10.0.0.0/33, GET, allow\n",
             model_text(matcher="ipMatch(r.obj, p.obj)"),
             "error[pattern]: '10.0.0.0/33' is nothing for ipMatch",
@@ -463,3 +475,16 @@ def test_a_row_that_casbin_would_need_minutes_for_is_refused() -> None:
 
     assert engine is None
     assert "error[long]: a row of 5023 characters; 4500 are the most" in str(found[-1])
+
+
+def test_each_deliberate_difference_has_its_tests() -> None:
+    page = (SAMPLE.parent / "docs" / "design" / "policy-engine.md").read_text()
+    table = page.partition("## Deliberate differences from pycasbin")[2].partition("\n\nWhat holds")[0]
+    rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
+    tests = "".join(path.read_text() for path in (SAMPLE.parent / "tests").rglob("test_*.py"))
+
+    assert len(rows) >= 14
+    for row in rows:
+        named = re.findall(r"`(test_\w+)", row)
+        assert named, row
+        assert all(f"def {name}" in tests for name in named), row

@@ -409,6 +409,34 @@ async def test_how_a_policy_is_evaluated_shows(bench: Bench) -> None:
     assert "warning[fallback]" in str(bench.store.detail()["warnings"])
 
 
+async def test_of_very_many_findings_the_first_are_shown_and_logged_errors_before_warnings(
+    bench: Bench,
+) -> None:
+    doubtful = "".join(f"p, alice, orders, /a.b/{number}, GET, allow\n" for number in range(150))
+
+    with capture_logs() as logs:
+        await bench.put(doubtful)
+
+    shown = bench.store.detail()["warnings"]
+    assert isinstance(shown, list)
+    assert len(shown) == 101
+    assert "policy.csv:100: warning[expression]" in shown[99]
+    assert shown[100] == "and 50 more: gateledger policy lint tells all"
+    assert [entry["finding"] for entry in logs if entry["event"] == "policy finding"] == shown
+
+    with capture_logs() as logs:
+        await bench.put(doubtful + "p, alice, orders, /a, GET, alow\n")
+
+    refused = bench.store.detail()["refused"]
+    assert isinstance(refused, dict)
+    assert "policy.csv:151: error[effect]" in refused["findings"][0]
+    assert "policy.csv:1: warning[expression]" in refused["findings"][1]
+    assert refused["findings"][-1] == "and 51 more: gateledger policy lint tells all"
+    assert [entry["findings"] for entry in logs if entry["event"] == "policy refused"] == [
+        refused["findings"]
+    ]
+
+
 async def test_a_policy_that_is_replaced_is_let_go(bench: Bench) -> None:
     await bench.put(GOOD)
     rules = bench.decider.snapshot().engine.rules  # type: ignore[union-attr]

@@ -181,3 +181,29 @@ def test_unusable_input_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...
     assert result.exit_code == 2
     assert message in result.stderr
     assert not result.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        pytest.param("", True, id="no issuer"),
+        pytest.param("issuers: [{name: corp, roles: [ops]}]", False, id="an issuer that asserts it"),
+        pytest.param(
+            "issuers: [{name: corp, roles: [other]}]", True, id="an issuer that asserts another one"
+        ),
+        pytest.param('issuers: [{name: corp, roles: ["*"]}]', False, id="an issuer that asserts any"),
+        pytest.param(
+            f"api_keys: {{keys: [{{name: x, sha256: '{64 * '0'}', roles: [ops]}}]}}", False, id="a key"
+        ),
+    ],
+)
+def test_a_role_without_members_is_told_where_no_credential_can_bring_it(
+    tmp_path: Path, settings: str, *, told: bool
+) -> None:
+    (tmp_path / "p.csv").write_text("p, role:ops, orders, /x, GET, allow\n")
+    (tmp_path / "gateledger.yaml").write_text(f"extauthz: {{{settings}}}\n")
+
+    result = run("lint", "--policy", "p.csv", "--config", "gateledger.yaml")
+
+    assert result.exit_code == 0
+    assert ("warning[memberless]" in result.stdout) is told

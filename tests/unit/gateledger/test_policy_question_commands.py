@@ -261,3 +261,25 @@ def test_the_sample_can_be_compared_with_a_copy_of_its_folder(tmp_path: Path) ->
     shutil.copytree(SAMPLE, tmp_path / "copy")
 
     assert run("diff", str(SAMPLE), "copy").exit_code == 0
+
+
+def test_a_variable_that_stands_twice_is_answered_exactly() -> None:
+    Path("model.conf").write_text(
+        model_text(matcher="r.sub == p.sub && keyMatch4(r.obj, p.obj) && r.act == p.act")
+    )
+    Path("old.csv").write_text("p, alice, /parent/{id}/child/{id}, GET, allow\n")
+    Path("new.csv").write_text("p, alice, /parent/{id}/child/{other}, GET, allow\n")
+    options = ("--model", "model.conf")
+
+    same = run("who-can", "/parent/1/child/1", "GET", *options, "--policy", "old.csv")
+    other = run("who-can", "/parent/1/child/2", "GET", *options, "--policy", "old.csv")
+    rights = run("what-can", "alice", *options, "--policy", "old.csv", "--format", "json")
+    changes = run("diff", "old.csv", "new.csv", *options, "--format", "json")
+
+    assert "alice" in same.stdout
+    assert "alice" not in other.stdout
+    assert json.loads(rights.stdout)["may"][0]["witness"] == ["alice", "/parent/1/child/1", "GET"]
+    (change,) = json.loads(changes.stdout)["changes"]
+    assert (change["old"]["effect"], change["new"]["effect"]) == ("deny", "allow")
+    _, parent, one, child, another = change["request"][1].split("/")
+    assert (parent, child, one == another) == ("parent", "child", False)
