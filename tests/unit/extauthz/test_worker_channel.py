@@ -53,3 +53,14 @@ async def test_an_answer_that_nobody_waits_for_any_more_disturbs_no_other() -> N
     assert (await again).head["late"] is False
     await worker.close()
     await asking.close()
+
+
+async def test_what_is_sent_after_the_end_is_no_error_of_another_kind() -> None:
+    asking, worker = await pair()
+    await worker.close()
+    # What was seen first, the end or the question, is a matter of the loop: both are told alike.
+    for _ in range(50):
+        with pytest.raises(Gone):
+            await asking.ask("ping", {}, b"")
+        await asyncio.sleep(0)
+    await asking.close()
