@@ -46,7 +46,10 @@ class Channel:
         return cls(*await asyncio.open_unix_connection(sock=end))
 
     def send(self, message: Message) -> None:
-        """Send it as soon as the other side reads; one that is gone misses nothing."""
+        """Send it as soon as the other side reads. Raises Gone where it is known that it will not."""
+        # uvloop refuses what is written after the other side's end, which may be seen here before `receive` tells of it.
+        if self._writer.is_closing():
+            raise Gone
         head = json.dumps(message.head).encode()
         self._writer.writelines((_LENGTHS.pack(len(head), len(message.body)), head, message.body))
 
@@ -84,8 +87,8 @@ class Asking:
         number = next(self._numbers)
         told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._open[number] = told
-        self._channel.send(Message({**more, "do": what, "number": number}, body))
         try:
+            self._channel.send(Message({**more, "do": what, "number": number}, body))
             return await told
         finally:
             del self._open[number]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _TRIES = 2
 # Above a worker's own drain.
 _STOP_MARGIN_SECONDS = 4.0
+# Whoever asks for metrics or readiness waits as long at most.
 _TELL_SECONDS = 2.0
 
 
@@ -107,13 +108,18 @@ class Fleet:
 
     async def refresh(self) -> None:
         """Have each worker say how it does; one that does not answer keeps what it said last."""
+        await asyncio.gather(*(self._tell(self.members[number]) for number in sorted(self._in)))
+
+    async def _tell(self, member: Member) -> None:
         try:
-            answers = await asyncio.wait_for(self._all("tell"), _TELL_SECONDS)
-        except TimeoutError:
+            answer = await asyncio.wait_for(member.ask("tell"), _TELL_SECONDS)
+        except Gone:
             return
-        for number, answer in answers.items():
-            self.members[number].version = answer.head["version"]
-            self.members[number].told = answer.body
+        except TimeoutError:
+            member.reacts = False
+        else:
+            member.reacts = True
+            member.version, member.told = answer.head["version"], answer.body
 
     def readiness(self) -> tuple[bool, dict[str, object]]:
         """Whether Checks are decided, with who does: all have to have begun, later one is enough.
@@ -121,11 +127,16 @@ class Fleet:
         A worker that is being started again is told as `degraded`: Envoy asks the others, so nobody should stop
         sending requests here for it.
         """
-        deciding = [member for member in self.members if member.serving and member.version]
+        deciding = [member for member in self.members if member.serving and member.reacts and member.version]
         degraded = [
             f"worker {member.number} does not answer; it is being started again"
             for member in self.members
             if not member.serving
+        ]
+        degraded += [
+            f"worker {member.number} does not react; it is replaced if that goes on"
+            for member in self.members
+            if member.serving and not member.reacts
         ]
         versions = {member.version for member in self.members if member.serving}
         if len(versions) > 1:

@@ -48,6 +48,8 @@ class Member:
     # Whether it answers Checks now, and whether one with this number ever did.
     serving: bool = False
     served: asyncio.Event = field(default_factory=asyncio.Event)
+    # Whether it answered when it was asked last.
+    reacts: bool = True
     # The policy that it decides by, and what it last said of itself.
     version: str | None = None
     told: bytes = b""
@@ -112,7 +114,7 @@ class Member:
             await self._live(ended)
             return _how(await ended)
         finally:
-            self.serving, self.version = False, None
+            self.serving, self.reacts, self.version = False, True, None
             self.left(self)
             if not ended.done():
                 self.kill()

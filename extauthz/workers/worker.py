@@ -155,7 +155,8 @@ async def _listen(
 
     async def answer(question: Message) -> None:
         try:
-            channel.send(await worker.answer(question))
+            with contextlib.suppress(Gone):
+                channel.send(await worker.answer(question))
         except Exception as error:  # noqa: BLE001 - a worker that does not do as it is told must not decide
             log.error("a worker failed", asked=question.head["do"], error=f"{type(error).__name__}: {error}")  # noqa: TRY400 - no traceback at users
             stop.set()

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from gateledger.settings import Settings
 
+# Above what a service itself waits for a worker that hangs.
+_ANSWER_SECONDS = 5
+
 
 @click.command("status")
 @format_option
@@ -125,7 +128,9 @@ def _alive(pid: int) -> bool:
 def _readiness(metrics: str) -> dict[str, Any]:
     """What a service's /readyz says; not ready where it does not answer."""
     try:
-        found: dict[str, Any] = httpx.get(f"{metrics}/readyz", timeout=2, trust_env=False).json()
+        found: dict[str, Any] = httpx.get(
+            f"{metrics}/readyz", timeout=_ANSWER_SECONDS, trust_env=False
+        ).json()
     except (httpx.HTTPError, ValueError):
         return {"ready": False}
     return found
@@ -134,7 +139,7 @@ def _readiness(metrics: str) -> dict[str, Any]:
 def _metrics(address: str) -> str:
     """What the service says of itself; nothing where it does not answer."""
     try:
-        return httpx.get(f"{address}/metrics", timeout=2, trust_env=False).text
+        return httpx.get(f"{address}/metrics", timeout=_ANSWER_SECONDS, trust_env=False).text
     except httpx.HTTPError:
         return ""
 

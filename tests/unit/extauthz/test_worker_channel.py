@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+import uvloop
 
 from extauthz.workers.channel import Asking, Channel, Gone, Message
 
@@ -53,3 +54,26 @@ async def test_an_answer_that_nobody_waits_for_any_more_disturbs_no_other() -> N
     assert (await again).head["late"] is False
     await worker.close()
     await asking.close()
+
+
+def test_what_is_asked_at_the_end_is_told_as_the_end() -> None:
+    """On the loop that extauthz runs on: it refuses in its own words what is written after the other's end."""
+
+    async def end_at(turns: int) -> None:
+        ours, theirs = socket.socketpair()
+        asking = Asking(await Channel.over(ours))
+        unread = asyncio.create_task(asking.ask("ping", {}, b""))
+        await asyncio.sleep(0)
+        theirs.close()
+        # Whichever is seen first: the end, the error of the unread question, or the next one.
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for _ in range(4):
+            with pytest.raises(Gone):
+                await asking.ask("ping", {}, b"")
+        with pytest.raises(Gone):
+            await unread
+        await asking.close()
+
+    for turns in range(8):
+        uvloop.run(end_at(turns))
