@@ -49,6 +49,8 @@ DISTINCT = 100_000
 # Envoy's flush interval as shipped.
 FLUSH_SECONDS = 0.25
 SETTLE_SECONDS = 120
+# Between two counts of the rows while a load runs, and once it is over: a count costs its 5 ms of the same processors.
+COUNT_SECONDS, LAST_COUNT_SECONDS = 1.0, 0.1
 
 
 def decision(number: int) -> dict[str, str]:
@@ -135,6 +137,13 @@ class Pipeline:
         found: int = self.client.command("SELECT count() FROM audit.access_log")
         return found
 
+    def parts(self) -> int:
+        """Parts that wait for a merge, or came out of one."""
+        found: int = self.client.command(
+            "SELECT count() FROM system.parts WHERE database = 'audit' AND table = 'access_log' AND active"
+        )
+        return found
+
     def processes(self) -> dict[str, psutil.Process]:
         pids = {
             "alslog": self.alslog.process.pid,
@@ -157,17 +166,22 @@ def pipeline(home: Path) -> Iterator[Pipeline]:
 
 @dataclass(slots=True)
 class Watch:
-    """What was seen while a load ran: rows over time, and the memory of the processes."""
+    """What was seen while a load ran: rows over time, the memory of the processes, the most parts of the table."""
 
     lines: Pipeline
     rows: list[tuple[float, int]] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)
+    parts: int = 0
+    sent: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         processes = self.lines.processes()
-        while not self.done.wait(0.2):
+        while not self.done.is_set():
+            self.sent.wait(COUNT_SECONDS)
+            self.done.wait(LAST_COUNT_SECONDS if self.sent.is_set() else 0.0)
             self.rows.append((time.time(), self.lines.rows()))
+            self.parts = max(self.parts, self.lines.parts())
             for name, process in processes.items():
                 self.memory[name] = max(self.memory.get(name, 0), process.memory_info().rss)
 
@@ -185,6 +199,7 @@ class Run:
     lag_after: float
     peak_mib: dict[str, float]
     cpu_us: dict[str, float]
+    parts: int
 
 
 def send(address: str, file: Path, rate: float, seconds: float) -> subprocess.Popen[str]:
@@ -216,9 +231,11 @@ def sustained(file: Path, rate: float, seconds: float) -> Run:
         cpu_before = {name: cpu(process) for name, process in processes.items()}
         watcher.start()
         said = told(send(lines.alslog.address, file, rate, seconds), seconds)
+        watch.sent.set()
         sent = int(said["sent"])
         settled(lines, before + sent)
         used = {name: cpu(process) - cpu_before[name] for name, process in processes.items()}
+        used["sender"] = said["cpu"]
         time.sleep(0.5)
         watch.done.set()
         watcher.join()
@@ -230,6 +247,7 @@ def sustained(file: Path, rate: float, seconds: float) -> Run:
             lag_after=whole - said["ended"],
             peak_mib={name: used / 2**20 for name, used in watch.memory.items()},
             cpu_us={name: seconds / sent * 1e6 for name, seconds in used.items()},
+            parts=watch.parts,
         )
 
 
@@ -349,6 +367,7 @@ def main() -> None:
                 + ", ".join(f"{name} {us:.2f} us CPU a row" for name, us in run.cpu_us.items())
                 + "; "
                 + ", ".join(f"{name} {us:.0f} MiB" for name, us in run.peak_mib.items())
+                + f"; {run.parts} parts at most"
             )
         print(
             f"ledger, received to queryable: {median(runs, 'stored'):,.0f} rows/s over {options.seconds:.0f} s"

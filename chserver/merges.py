@@ -1,8 +1,9 @@
 """Merges in the background yield to queries: their threads run when a processor would be idle (SCHED_IDLE).
 
 A merge costs a row about as much as its insert did. On a small machine it would take half of a burst's
-processor time; like this it catches up once the burst is over. Under a load that never ends ClickHouse
-itself slows inserts down once too many parts wait (parts_to_delay_insert), which gives merges their time.
+processor time; like this it catches up once the burst is over. It is a loan with a limit: the ledger's tables
+say from how many parts on an INSERT waits (parts_to_delay_insert), which gives merges their time. The threads
+do not come back from SCHED_IDLE, for only root could bring them.
 """
 
 from __future__ import annotations
