@@ -48,6 +48,14 @@ def all_is_well(service: Service) -> bool:
     return (found["ready"], found["degraded"]) == (True, [])
 
 
+def ended(process: psutil.Process) -> bool:
+    """Whether it runs no more; whoever inherits an orphan may take a while to bury it."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def ask(service: Service, worker: int) -> bytes:
     """What one worker answers, on its own socket."""
     name = "extauthz.sock" if worker == 0 else f"extauthz-{worker}.sock"
@@ -99,26 +107,20 @@ def test_a_worker_that_comes_again_decides_by_the_policy_of_the_others(many: Ser
     assert not allows(ask(many, 1))
     assert workers(many)[0]["pid"] == first["pid"]
     assert many.event("a worker ended")["how"] == "signal SIGKILL"  # type: ignore[index]
-    assert many.stop() == 0
+    # Ctrl-C; the end-to-end tests stop by SIGTERM.
+    assert many.stop(signal.SIGINT) == 0
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        pytest.param(signal.SIGINT, 0, id="Ctrl-C"),
-        pytest.param(signal.SIGKILL, -signal.SIGKILL, id="kill -9"),
-    ],
-)
-def test_no_worker_outlives_its_parent(many: Service, number: signal.Signals, code: int) -> None:
+def test_no_worker_outlives_a_parent_that_was_killed(many: Service) -> None:
     assert many.process
     children = psutil.Process(many.process.pid).children()
     ask(many, 0)
     ask(many, 1)
-    ended = many.stop(number)
-    _, alive = psutil.wait_procs(children, timeout=30)
+    many.stop(signal.SIGKILL)
+    wait_for("the workers' end", lambda: all(map(ended, children)))
     journals = [sealed_segments(many.home / "spool" / "decisions" / str(worker)) for worker in range(WORKERS)]
 
-    assert (ended, len(children), alive) == (code, WORKERS, [])
+    assert len(children) == WORKERS
     # Also without a parent they end in order: what they decided is on disk.
     assert all(journals)
 
@@ -138,14 +140,14 @@ def test_a_journal_of_a_worker_that_is_no_more_is_sealed(make_service: Callable[
     service = make_service(workers=WORKERS, audit_required=True).start()
     ask(service, 1)
     directory = service.home / "spool" / "decisions" / "1"
-    other, pid = (worker["pid"] for worker in workers(service))
+    other, victim = (psutil.Process(worker["pid"]) for worker in workers(service))
     assert service.process
     # Neither seals what it has open: the worker first, so that nobody starts it again.
     os.kill(service.process.pid, signal.SIGSTOP)
-    os.kill(pid, signal.SIGKILL)
+    victim.kill()
     service.stop(signal.SIGKILL)
     # It ends by itself, and lets its socket go.
-    wait_for("the end of the other one", lambda: not psutil.pid_exists(other))
+    wait_for("the end of the other one", lambda: ended(other) and ended(victim))
     service.settings["workers"] = 1
     service.start()
 
