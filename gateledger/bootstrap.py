@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# unix(7): sun_path holds 108 bytes with its final NUL.
-LONGEST_SOCKET_PATH = 107
-
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 

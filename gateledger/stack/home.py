@@ -9,8 +9,8 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from gateledger.bootstrap import LONGEST_SOCKET_PATH
 from gateledger.files import write_private
+from service.addresses import UNIX_PATH_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,10 +55,10 @@ class Home:
     def __enter__(self) -> Self:
         """Make the home ready and hold its lock. Raises HomeError."""
         longest = str(self.admin_socket)
-        if len(longest.encode()) > LONGEST_SOCKET_PATH:
+        if len(longest.encode()) > UNIX_PATH_BYTES:
             raise HomeError(
                 f"{self.root}: too long for unix sockets ({longest} has {len(longest.encode())} bytes, "
-                f"at most {LONGEST_SOCKET_PATH} are possible); choose a shorter --home"
+                f"at most {UNIX_PATH_BYTES} are possible); choose a shorter --home"
             )
         try:
             for directory in (self.root, self.run, self.log, self.root / "spool", self.root / "secrets"):

@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from chserver_process import ChServerProcess
 from stack_process import GATELEDGER, StackProcess, eventually
@@ -137,6 +139,7 @@ def test_a_server_of_ones_own_is_used_and_may_be_away_at_the_start(
     settings = {
         "GATELEDGER_CLICKHOUSE__URL": server.url,
         "GATELEDGER_CLICKHOUSE__WRITER_PASSWORD_FILE": str(server.password_file),
+        "GATELEDGER_LEDGER__RETRY_MAX_SECONDS": "0.3",
     }
     with StackProcess(base / "home", settings) as stack:
         answer = stack.ask("/orders/health")
@@ -150,3 +153,38 @@ def test_a_server_of_ones_own_is_used_and_may_be_away_at_the_start(
             )
             assert stack.ready["clickhouse"] == server.url
             assert stack.row(answer.headers["x-request-id"])["decision"] == "allow"
+            eventually(lambda: not status(stack)["bytes_waiting"], "all is stored")
+            before = status(stack)
+
+        # Away for a while: what comes waits, and whoever looks sees how much, since when and why.
+        answers = [stack.ask("/orders/health") for _ in range(5)]
+        eventually(lambda: status(stack)["clickhouse"]["state"] == "down", "the outage is told")
+        eventually(lambda: status(stack)["waiting"].get("entries"), "the entries wait")
+        during, metrics = status(stack), alslog_metrics(stack)
+        with server:
+            for each in answers:
+                stack.row(each.headers["x-request-id"])
+            eventually(lambda: not status(stack)["bytes_waiting"], "all is stored again")
+            eventually(lambda: status(stack)["clickhouse"]["state"] == "up", "its end is told")
+            after, drained = status(stack), alslog_metrics(stack)
+
+        assert [each.status for each in answers] == [200] * 5
+        assert (during["rows_stored"], during["dropped"]) == (before["rows_stored"], {})
+        assert during["oldest_waiting_seconds"] > 0
+        assert server.url in during["last_error"]
+        assert (metrics["spool_segments"] > 0, metrics["spool_bytes"] > 0) == (True, True)
+        assert metrics["oldest_unstored_seconds"] > 0
+        assert (after["rows_stored"], after["last_error"]) == (before["rows_stored"] + 5, None)
+        assert (drained["spool_bytes"], drained["oldest_unstored_seconds"]) == (0, 0)
+        assert (drained["entries_total"], drained["paused"]) == (6, 0)
+
+
+def status(stack: StackProcess) -> dict[str, Any]:
+    return json.loads(stack.run("status", "--format", "json").stdout)
+
+
+def alslog_metrics(stack: StackProcess) -> dict[str, float]:
+    """Figures of alslog without labels, by what follows `gateledger_als_`."""
+    text = httpx.get(f"{stack.ready['metrics']['alslog']}/metrics", trust_env=False).text
+    found = re.findall(r"^gateledger_als_(\w+) (\S+)$", text, re.MULTILINE)
+    return {name: float(value) for name, value in found}

@@ -20,7 +20,7 @@ from ledger_process import LedgerProcess, fill, origin, wait_until
 from set_checker import SetChecker, entry
 
 from protos.gen import als_pb2 as als
-from spool import sealed_segments
+from spool import Record, Segment, sealed_segments
 
 pytestmark = pytest.mark.faults
 
@@ -60,6 +60,10 @@ async def test_a_full_disk_holds_the_sender_back_until_the_writer_has_made_room(
         sending = asyncio.create_task(alslog.send(message(checker, paths) for paths in batches))
         await alslog.seen(lambda: alslog.said("the spool is full, reading stops"), "a full disk")
         assert not sending.done()
+        await alslog.seen(lambda: alslog.metric("gateledger_als_paused") == 1, "the pause in the metrics")
+        assert alslog.metric("gateledger_als_spool_bytes") > 2 * 2**20
+        assert alslog.metric("gateledger_als_oldest_unstored_seconds") > 0
+        assert alslog.metric("gateledger_als_entries_total") < len(checker.sent)
         with ledger:
             assert b"" == await sending
             checker.accept(checker.sent)
@@ -67,6 +71,36 @@ async def test_a_full_disk_holds_the_sender_back_until_the_writer_has_made_room(
             await asyncio.to_thread(wait_until, lambda: not sealed_segments(tiny), "an empty spool")
 
     checker.check(client)
+
+
+def records(spool: Path) -> list[Record]:
+    """All that the spool holds; there may have been no room for a seal."""
+    items = [item for path in spool.glob("*-*") for item in Segment(path).salvage()]
+    return [item for item in items if isinstance(item, Record)]
+
+
+async def test_what_a_stop_on_a_full_disk_gives_up_is_counted(
+    checker: SetChecker, tmp_path: Path, tiny: Path
+) -> None:
+    alslog = AlsLogProcess(
+        tmp_path, spool=str(tiny), spool_reserve_bytes=0, segment_bytes=256 * 1024, drain_seconds=0
+    )
+    batches = [checker.new(1000) for _ in range(60)]
+    with alslog:
+        sending = asyncio.create_task(alslog.send(message(checker, paths) for paths in batches))
+        await alslog.seen(lambda: alslog.said("the spool is full, reading stops"), "a full disk")
+        code = await asyncio.to_thread(alslog.stop)
+        with pytest.raises(grpc.RpcError):
+            await sending
+
+    ((lost,), (stopped,)) = (
+        alslog.said("the spool stayed full, received entries are lost"),
+        alslog.said("stopped"),
+    )
+    kept = records(tiny)
+    assert code == 0
+    assert (lost["entries"], stopped["entries"]) == (stopped["dropped"], 1000 * len(kept))
+    assert stopped["dropped"] > 0
 
 
 async def test_an_error_of_fdatasync_ends_alslog_at_once_and_what_was_accepted_is_stored(
