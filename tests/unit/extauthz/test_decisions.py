@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,6 +112,39 @@ async def test_many_decisions_share_one_record(tmp_path: Path) -> None:
     found = kept(tmp_path)
     assert len(found) < 10
     assert [entry(name) for name in names] == [one for _, entries in found for one in entries]
+
+
+async def test_what_is_on_disk_is_neither_lost_nor_written_again_with_what_found_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(decisions, "_GATHER_SECONDS", 0.0)
+    monkeypatch.setattr(decisions, "_RECORD_BYTES", 1)
+    asked: list[bytes] = []
+    append = Appender.append
+
+    def sometimes_full(self: Appender, origin: bytes, payload: bytes) -> Future[None]:
+        asked.append(payload)
+        if len(asked) in {2, 4}:
+            # One is refused at once, the other when it is the disk's turn.
+            if len(asked) == 2:
+                raise SpoolFull("full")
+            refused: Future[None] = Future()
+            refused.set_exception(SpoolFull("full"))
+            return refused
+        return append(self, origin, payload)
+
+    monkeypatch.setattr(Appender, "append", sometimes_full)
+    tally = Tally()
+    soon = journal(tmp_path, tally)
+    for name in "abc":
+        soon.add("edge", entry(name))
+    await asyncio.wait_for(settled(tally, 3), 10)
+    await soon.close()
+
+    assert asked == [entry(name) for name in "abbcc"]
+    assert kept(tmp_path) == [("edge", [entry(name)]) for name in "abc"]
+    assert (tally.durable, tally.dropped.total(), tally.pending_bytes) == (3, 0, 0)
 
 
 async def test_decisions_of_several_nodes_stay_apart(tmp_path: Path) -> None:
