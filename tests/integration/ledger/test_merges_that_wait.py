@@ -60,9 +60,15 @@ def test_inserts_wait_for_merges_once_parts_are_many_and_no_longer_than_that(own
     )
     own.command("SYSTEM STOP MERGES audit.access_log")
     before = count(own, DELAYED)
-    for number in range(MOST):
-        insert(own, number)
+    # A part for each block, and a block for each row.
+    own.command(
+        "INSERT INTO audit.access_log (received_at, batch, batch_row) "
+        f"SELECT toDateTime64('2026-01-02 00:00:00', 6, 'UTC'), 'b', number FROM numbers({MOST})",
+        settings={"async_insert": 0, "max_block_size": 1, "max_insert_block_size": 1, "max_insert_threads": 1}
+        | {"min_insert_block_size_rows": 1, "min_insert_block_size_bytes": 0},
+    )
     at_the_limit = count(own, DELAYED)
+    waiting = count(own, PARTS)
     insert(own, MOST)
     # One wait may be counted more than once.
     beyond = count(own, DELAYED)
@@ -74,5 +80,6 @@ def test_inserts_wait_for_merges_once_parts_are_many_and_no_longer_than_that(own
         time.sleep(0.05)
     insert(own, MOST + 1)
 
+    assert MOST == waiting
     assert before == at_the_limit < beyond == count(own, DELAYED)
     assert MOST + 2 == count(own, "SELECT count() FROM audit.access_log")
