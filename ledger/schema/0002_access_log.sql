@@ -13,7 +13,7 @@
 -- embedded ClickHouse is set up to use ZSTD from the first merge on (chserver/grants.py). So an INSERT costs a third
 -- less, and what stays is as small as ever. The indexes too are built by the first merge (ledger/insert.py).
 --
--- Merges may wait while inserts take all processors (docs/design/ledger.md): from 150 parts of a day on each INSERT
+-- Merges may wait while inserts take all processors (docs/design/ledger.md): from 300 parts of a day on each INSERT
 -- waits a quarter of a second and more, which gives merges their time. TOO_MANY_PARTS is at 3000.
 --
 -- The fsync settings: without them an acknowledged insert lives in the page cache only, and a merge
@@ -90,7 +90,7 @@ SETTINGS
     fsync_part_directory = 1,
     min_compressed_bytes_to_fsync_after_merge = 1,
     ttl_only_drop_parts = 1,
-    parts_to_delay_insert = 150,
+    parts_to_delay_insert = 300,
     min_delay_to_insert_ms = 250,
     parts_to_throw_insert = 3000,
     min_bytes_for_wide_part = 268435456

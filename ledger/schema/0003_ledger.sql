@@ -21,7 +21,7 @@ PARTITION BY toYYYYMM(received_at)
 ORDER BY (received_at, batch)
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1,
     min_compressed_bytes_to_fsync_after_merge = 1,
-    parts_to_delay_insert = 150, min_delay_to_insert_ms = 250, parts_to_throw_insert = 3000
+    parts_to_delay_insert = 300, min_delay_to_insert_ms = 250, parts_to_throw_insert = 3000
 COMMENT 'Every stored batch, one row each: what the ledger promises to hold';
 
 CREATE TABLE IF NOT EXISTS audit.policies
@@ -90,7 +90,7 @@ PARTITION BY toDate(received_at)
 ORDER BY (toStartOfHour(time), subject, time)
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1,
     min_compressed_bytes_to_fsync_after_merge = 1, ttl_only_drop_parts = 1,
-    parts_to_delay_insert = 150, min_delay_to_insert_ms = 250, parts_to_throw_insert = 3000
+    parts_to_delay_insert = 300, min_delay_to_insert_ms = 250, parts_to_throw_insert = 3000
 COMMENT 'What extauthz decided, by its own journal: to be held against audit.access_log';
 
 CREATE TABLE IF NOT EXISTS audit.envoy_counters
