@@ -25,7 +25,7 @@ test: check $(CONFORMANCE)/.ready
 # Whole stacks, and extauthz as a process, with one transport of Checks for all tests: make e2e TRANSPORT=grpcio
 TRANSPORT ?= fast
 e2e: $(VENV)/.dev
-	GATELEDGER_TEST_TRANSPORT=$(TRANSPORT) $(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder \
+	TEST_TRANSPORT=$(TRANSPORT) $(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder \
 	  tests/e2e tests/integration/extauthz tests/faults/test_stack_kills.py
 
 check: $(VENV)/.dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,13 +12,16 @@ from typing import Any
 import httpx
 import pytest
 from chserver_process import ChServerProcess
-from stack_process import GATELEDGER, StackProcess, eventually
+from stack_process import CHOSEN, GATELEDGER, StackProcess, eventually
 
 from gateledger.assets import asset
 
 
 def test_the_tour_comes_out_as_it_should(tmp_path: Path) -> None:
-    done = subprocess.run([GATELEDGER, "demo"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **CHOSEN}
+    done = subprocess.run(
+        [GATELEDGER, "demo"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "15 of 15 requests have one row each" in done.stdout

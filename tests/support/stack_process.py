@@ -25,10 +25,11 @@ Found = TypeVar("Found")
 GATELEDGER = Path(sys.executable).with_name("gateledger")
 PATIENCE_SECONDS = 60.0
 # What carries Checks in stacks of tests that do not say; without it, what stacks have by default (make e2e).
-TRANSPORT = os.environ.get("GATELEDGER_TEST_TRANSPORT")
+TRANSPORT = os.environ.get("TEST_TRANSPORT")
 # For stacks in which the transport could make a difference, and without a choice from outside: the other one than
 # most stacks have.
 OTHER_TRANSPORT = TRANSPORT or ("grpcio" if ExtAuthzSettings().transport == "fast" else "fast")
+CHOSEN = {"GATELEDGER_EXTAUTHZ__TRANSPORT": TRANSPORT} if TRANSPORT else {}
 LISTENERS = ("ENVOY__LISTEN", "CHSERVER__LISTEN", "EXTAUTHZ__METRICS", "ALSLOG__METRICS", "DEMO__UPSTREAM")
 
 
@@ -69,8 +70,7 @@ class StackProcess:
     def environment(self) -> dict[str, str]:
         outside = {name: value for name, value in os.environ.items() if not name.startswith("GATELEDGER_")}
         anywhere = {f"GATELEDGER_{name}": f"127.0.0.1:{free_port()}" for name in LISTENERS}
-        chosen = {"GATELEDGER_EXTAUTHZ__TRANSPORT": TRANSPORT} if TRANSPORT else {}
-        return {**outside, **anywhere, **chosen, **self.settings}
+        return {**outside, **anywhere, **CHOSEN, **self.settings}
 
     def __enter__(self) -> Self:
         self.start()

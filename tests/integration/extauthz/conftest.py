@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def transport() -> str:
     """What carries the Checks of tests that are not about it."""
-    return os.environ.get("GATELEDGER_TEST_TRANSPORT", "fast")
+    return os.environ.get("TEST_TRANSPORT", "fast")
 
 
 @pytest.fixture
