@@ -187,7 +187,7 @@ def test_resources_of_the_journal_of_decisions_are_redacted_alike(server: ChServ
         said = accesslog.HTTPAccessLogEntry()
         metadata = said.common_properties.metadata.filter_metadata["x"]
         metadata.update({"resource": case.text})
-        made.append(wire.journal_entry(metadata.SerializeToString(), f"r{number}", time.time_ns()))
+        made.append(wire.journal_entry(metadata.SerializeToString(), f"r{number}".encode(), time.time_ns()))
     source = Source("decision", "redaction", "host")
     batch = batch_of_bytes(f"{time.time_ns():020}-{0:016x}.0", source, time.time_ns(), made, len(made))
     client = server.writer_client()
