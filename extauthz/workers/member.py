@@ -190,7 +190,7 @@ class Member:
 def _command(descriptor: int) -> tuple[str, ...]:
     # As this process was started: with -P the working directory cannot stand in for a package.
     safe = ("-P",) if sys.flags.safe_path else ()
-    return (sys.executable, *safe, "-m", "extauthz.workers.worker", str(descriptor))
+    return (sys.executable, *safe, "-m", "extauthz.workers", str(descriptor))
 
 
 def _how(code: int) -> str:
