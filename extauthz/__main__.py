@@ -134,11 +134,14 @@ async def _many(settings: Settings, journal: Journal, stop: asyncio.Event, log: 
     async def run(address: str) -> None:
         addresses = await fleet.open()
         await store.refresh()
+        # A worker that never comes up must not keep the others from a new policy.
+        await asyncio.gather(begin(address, addresses), _watch(extauthz, store, stop))
+
+    async def begin(address: str, addresses: list[str]) -> None:
         await fleet.start()
         log.info(
             "ready", listen=addresses, transport=extauthz.transport, metrics=address, workers=extauthz.workers
         )
-        await _watch(extauthz, store, stop)
 
     try:
         async with probes.serving(extauthz.metrics, registry, ready, fleet.refresh) as address:

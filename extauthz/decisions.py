@@ -180,9 +180,10 @@ class DecisionJournal:
                     await asyncio.sleep(_RETRY_SECONDS)
                     continue
                 self._lose(group, error, STOPPED_WHILE_FULL)
-            except SpoolError as error:
-                self._say(error)
-                self._lose(group, error, DISK_FAILED)
+            except Exception as error:  # noqa: BLE001 - it must not end the task: nobody would write any more
+                failed = error if isinstance(error, SpoolError) else self._defect(error)
+                self._say(failed)
+                self._lose(group, failed, DISK_FAILED)
                 if not self.required and not self._stopping:
                     await asyncio.sleep(_RETRY_SECONDS)
             else:
@@ -226,6 +227,9 @@ class DecisionJournal:
         if not self.required:
             self._tally.dropped[cause] += group.count
         group.done.set_exception(error)
+
+    def _defect(self, error: Exception) -> SpoolError:
+        return SpoolError(f"spool {self._directory}: {type(error).__name__}: {error}; this is a defect")
 
     async def _ready(self) -> Appender:
         if self._appender is not None and self._appender.failure is not None:

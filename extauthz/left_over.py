@@ -17,11 +17,15 @@ _MIB = 1024 * 1024
 
 def seal_left_over(decisions: Path, workers: int, log: structlog.stdlib.BoundLogger) -> None:
     """Seal what stands in directories of workers that will not come. One that another process owns is left alone."""
-    names = (
-        [path for path in decisions.iterdir() if re.fullmatch(r"\d+", path.name)]
-        if decisions.is_dir()
-        else []
-    )
+    try:
+        names = [path for path in decisions.iterdir() if re.fullmatch(r"\d+", path.name)]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning(
+            "journals of earlier workers cannot be looked for", directory=str(decisions), error=error.strerror
+        )
+        return
     for directory in sorted(names):
         if int(directory.name) >= workers:
             try:

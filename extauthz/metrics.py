@@ -6,7 +6,7 @@ import time
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from prometheus_client import Counter, Gauge
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Seconds: an answer takes tens of microseconds; above Envoy's timeout of a second it does not matter.
 _BUCKETS = (25e-6, 50e-6, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0)
 
+RELOADS = "gateledger_policy_reloads"
 ReloadResult = Literal["loaded", "refused", "not_journaled"]
 
 
@@ -66,6 +67,19 @@ class _Answers(Collector):
         )
 
 
+def reload_counter(registry: CollectorRegistry) -> Counter:
+    """What became of policy versions, all results present from the start."""
+    reloads = Counter(
+        f"{RELOADS}_total",
+        "Policy versions that were loaded, refused, or not swapped in because the journal failed.",
+        ["result"],
+        registry=registry,
+    )
+    for result in get_args(ReloadResult):
+        reloads.labels(result)
+    return reloads
+
+
 class Metrics:
     """Counters and gauges of one decision point, all present from the start."""
 
@@ -83,14 +97,7 @@ class Metrics:
             ["mode"],
             registry=registry,
         )
-        self._reloads = Counter(
-            "gateledger_policy_reloads_total",
-            "Policy versions that were loaded, refused, or not swapped in because the journal failed.",
-            ["result"],
-            registry=registry,
-        )
-        for result in ("loaded", "refused", "not_journaled"):
-            self._reloads.labels(result)
+        self._reloads = reload_counter(registry)
 
     def policy(self, version: str, mode: Mode) -> None:
         """From now on this version decides, and no other."""

@@ -38,10 +38,11 @@ def _line(name: bytes) -> bytes:
     return b"\x0a" + bytes((len(name),)) + name + b"\x1a"
 
 
-_PATH, _AUTHORITY, _HOST = _line(b":path"), _line(b":authority"), _line(b"host")
+_PATH, _AUTHORITY = _line(b":path"), _line(b":authority")
 _AUTHORIZATION, _REQUEST_ID = _line(b"authorization"), _line(b"x-request-id")
-# Headers that come, once at the most, where nothing is unusual.
-_LINES = frozenset({_PATH, _AUTHORITY, _HOST, _AUTHORIZATION, _REQUEST_ID, _line(b"content-type")})
+# Headers that come, once at the most, where nothing is unusual. Not Host, which Envoy has as :authority: a second
+# line of the two is refused, whatever it says.
+_LINES = frozenset({_PATH, _AUTHORITY, _AUTHORIZATION, _REQUEST_ID, _line(b"content-type")})
 # Of a line what is neither its name nor its value: two tags and the name's length.
 _AROUND_NAME = 3
 
@@ -79,7 +80,7 @@ def usual_from(message: bytes) -> Usual | None:
     """What a Check asks, where nothing is unusual; None where anything is.
 
     Unusual is whatever is not named here: a header by another name, one twice, an Authorization that is no Bearer
-    token and nothing else, a host that is not the Host header's, a certificate, a fragment, many kilobytes of
+    token and nothing else, a host that is not :authority's, a certificate, a fragment, many kilobytes of
     claims, an overlong host.
     """
     try:
@@ -97,7 +98,6 @@ def usual_from(message: bytes) -> Usual | None:
         target is None
         or not request_id.isascii()
         or seen.get(_AUTHORITY, named) != named
-        or seen.get(_HOST, named) != named
         or (authorization is not None and not _is_token(authorization))
     ):
         return None

@@ -26,11 +26,15 @@ def of_type(node: object, suffix: str) -> Iterator[Mapping[str, Any]]:
 
 def typed(node: object) -> Iterator[Mapping[str, Any]]:
     """Every object with an "@type", wherever it stands."""
+    return (one for one in objects(node) if isinstance(one.get("@type"), str))
+
+
+def objects(node: object) -> Iterator[Mapping[str, Any]]:
+    """Every object, wherever it stands."""
     if isinstance(node, dict):
-        if isinstance(node.get("@type"), str):
-            yield node
+        yield node
         for value in node.values():
-            yield from typed(value)
+            yield from objects(value)
     elif isinstance(node, list):
         for value in node:
-            yield from typed(value)
+            yield from objects(value)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateledger.gate_parts import objects
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -29,14 +31,9 @@ def route_problems(manager: Mapping[str, Any]) -> Iterator[str]:
 
 def _leading_on(node: object) -> Iterator[Mapping[str, Any]]:
     """Every route with an upstream, wherever it stands. Redirects and answers of Envoy's own lead nowhere."""
-    if isinstance(node, dict):
-        if isinstance(node.get("match"), dict) and isinstance(node.get("route"), dict):
-            yield node
-        for value in node.values():
-            yield from _leading_on(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _leading_on(value)
+    for one in objects(node):
+        if isinstance(one.get("match"), dict) and isinstance(one.get("route"), dict):
+            yield one
 
 
 def _service(route: Mapping[str, Any]) -> bool:

@@ -152,12 +152,19 @@ class Member:
             return
         self.addresses = tuple(begun["addresses"])
         self.begun.set()
-        await self.join(self)
-        await self.ask("serve")
-        self.serving = True
-        self.served.set()
-        self.log.info("worker serves", worker=self.number, pid=self.pid, listen=self.addresses)
-        await self._watch()
+        # From here on, not only once it serves: whoever changes the policy waits for its answers.
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self.join(self)
+            await self.ask("serve")
+            self.serving = True
+            self.served.set()
+            self.log.info("worker serves", worker=self.number, pid=self.pid, listen=self.addresses)
+            await watching
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Gone):
+                await watching
 
     async def _watch(self) -> None:
         """Look after it; raises Gone at its end, which this brings about if it does not react."""
@@ -183,7 +190,7 @@ class Member:
 def _command(descriptor: int) -> tuple[str, ...]:
     # As this process was started: with -P the working directory cannot stand in for a package.
     safe = ("-P",) if sys.flags.safe_path else ()
-    return (sys.executable, *safe, "-m", "extauthz.workers.worker", str(descriptor))
+    return (sys.executable, *safe, "-m", "extauthz.workers", str(descriptor))
 
 
 def _how(code: int) -> str:

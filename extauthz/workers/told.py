@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
+
+from extauthz.metrics import RELOADS, reload_counter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,21 +19,12 @@ if TYPE_CHECKING:
     from extauthz.metrics import ReloadResult
     from extauthz.workers.member import Member
 
-_RELOADS = "gateledger_policy_reloads"
-
 
 class Reloads:
     """What the parent counts: it loads policies, whichever worker decides."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._reloads = Counter(
-            f"{_RELOADS}_total",
-            "Policy versions that were loaded, refused, or not swapped in because the journal failed.",
-            ["result"],
-            registry=registry,
-        )
-        for result in ("loaded", "refused", "not_journaled"):
-            self._reloads.labels(result)
+        self._reloads = reload_counter(registry)
 
     def policy(self, version: str, mode: Mode) -> None:
         """Each worker tells by which it decides."""
@@ -67,7 +59,7 @@ def merged(pages: dict[int, bytes]) -> Iterator[Metric]:
     families: dict[str, Metric] = {}
     for number, page in pages.items():
         for told in text_string_to_metric_families(page.decode()):
-            if told.name.startswith(_RELOADS):
+            if told.name.startswith(RELOADS):
                 continue
             family = families.setdefault(told.name, Metric(told.name, told.documentation, told.type))
             for sample in told.samples:

@@ -1,4 +1,4 @@
-"""`python -m extauthz.workers.worker FD`: one worker, as its parent starts it. It does what the parent asks.
+"""One worker, in its process (`python -m extauthz.workers FD`, as its parent starts it). It does what the parent asks.
 
 It ends when the parent asks it to, when it gets SIGTERM, and when the parent is gone.
 """
@@ -174,15 +174,9 @@ async def _listen(
 
 def main() -> int:
     """The exit code: 0 when it was stopped, 2 when it could not begin."""
-    # Ctrl-C reaches everyone in the terminal; the parent stops its workers in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         uvloop.run(work(socket.socket(fileno=int(sys.argv[1]))))
     except UnusableError:
         return _UNUSABLE
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

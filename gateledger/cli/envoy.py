@@ -115,7 +115,7 @@ def lint(settings: Settings, *, file: Path) -> None:
         found = problems(json.loads(as_json(read(file), str(file))), settings.extauthz)
     except BootstrapError as error:
         raise Unusable(str(error)) from error
-    except (AttributeError, TypeError, KeyError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
         # Lists for mappings and the like. Not Envoy's own check first: files that FILE names may be elsewhere.
         raise Unusable(
             f"{file}: is not shaped like a bootstrap; `gateledger envoy validate {file}` says where"

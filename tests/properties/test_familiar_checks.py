@@ -66,6 +66,7 @@ ASPECTS: dict[str, list[Any]] = {
         [("content-type", b"application/grpc")],
         [("connection", b"x-subject")],
         [("host", b"another.example")],
+        [("host", b"orders.example")],
         [(":authority", b"another.example")],
         [(":path", b"/admin/users")],
         [("x", b"y")],
@@ -245,6 +246,14 @@ def test_a_new_policy_is_asked_at_once_and_named_in_its_answers(tmp_path: Any) -
     assert [each.reason_code for each in after] == ["rule_allow", "rule_allow"]
     assert versions == {replacement.version}
     assert without == "policy_unavailable"
+
+
+def test_a_second_line_with_the_host_is_refused_though_both_say_the_same() -> None:
+    remembers = checker()
+    familiar = [remembers.checked(asked()).reason_code for _ in range(2)]
+
+    assert familiar == ["rule_allow", "rule_allow"]
+    assert remembers.checked(asked(more=[("host", b"orders.example")])).reason_code == "bad_request"
 
 
 def test_where_tokens_stand_otherwise_nothing_is_remembered() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -15,7 +16,11 @@ from extauthz.engine import PolicyError, Source
 from extauthz.settings import ExtAuthzSettings
 from extauthz.workers import member
 from extauthz.workers.fleet import Fleet
+from extauthz.workers.member import Member
 from spool import SpoolError
+
+if TYPE_CHECKING:
+    from extauthz.workers.channel import Message
 
 MODEL = (SAMPLE / "model.conf").read_bytes()
 SECONDS = 60
@@ -35,6 +40,27 @@ async def kept() -> None:
 
 async def broken() -> None:
     raise SpoolError("the disk is full")
+
+
+def pid_of(fleet: Fleet, number: int) -> int:
+    pid = fleet.members[number].pid
+    assert pid
+    return pid
+
+
+async def hung_while_joining(fleet: Fleet, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back when the worker's next process stands still, asked to load the policy: it will not answer."""
+    asked = asyncio.Event()
+    ask = Member.ask
+
+    async def stopped_first(one: Member, what: str, *more: Any) -> Message:
+        if what == "prepare" and one.number == number and not asked.is_set():
+            os.kill(pid_of(fleet, number), signal.SIGSTOP)
+            asked.set()
+        return await ask(one, what, *more)
+
+    monkeypatch.setattr(Member, "ask", stopped_first)
+    await asked.wait()
 
 
 def versions(fleet: Fleet) -> list[str | None]:
@@ -75,6 +101,16 @@ async def test_what_decides_decides_in_every_worker(tmp_path: Path, monkeypatch:
 
             assert versions(fleet) == [SECOND.version] * 2
             assert fleet.members[1].restarts >= 1
+
+            # One that hangs while it is brought to the policy of the others holds nobody up either.
+            fleet.members[1].kill()
+            await hung_while_joining(fleet, 1, monkeypatch)
+            await fleet.take(FIRST, kept)
+            while not all(one.serving for one in fleet.members):
+                # As above.
+                await asyncio.sleep(0.02)
+
+            assert versions(fleet) == [FIRST.version] * 2
     finally:
         await fleet.stop()
 

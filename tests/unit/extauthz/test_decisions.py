@@ -169,6 +169,29 @@ async def test_a_journal_that_failed_is_opened_again_by_itself(tmp_path: Path) -
     assert kept(tmp_path) == [("edge", [entry("b")])]
 
 
+async def test_what_fails_unforeseen_is_told_and_tried_anew_with_what_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = Tally()
+    required = journal(tmp_path, tally, audit_required=True)
+    later: list[asyncio.Future[None]] = []
+
+    def defective(*_: object, **__: object) -> Appender:
+        loop.call_soon_threadsafe(lambda: later.append(required.durable("edge", entry("b"))))
+        monkeypatch.setattr(decisions, "Appender", Appender)
+        raise RuntimeError("no more threads")
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(decisions, "Appender", defective)
+
+    with pytest.raises(SpoolError, match="RuntimeError: no more threads; this is a defect"):
+        await asyncio.wait_for(required.durable("edge", entry("a")), 10)
+    await asyncio.wait_for(later[0], 10)
+    await required.close()
+    assert kept(tmp_path) == [("edge", [entry("b")])]
+    assert tally.pending_bytes == 0
+
+
 async def test_who_stops_waiting_takes_nobody_along(tmp_path: Path) -> None:
     required = journal(tmp_path, audit_required=True)
     first = asyncio.ensure_future(required.durable("edge", entry("a")))

@@ -11,6 +11,15 @@ from gateledger.cli.commands import cli
 from gateledger.compose import rendered
 
 SETTINGS = "extauthz: {issuers: [{name: demo}]}"
+WITH_PROVIDERS = """
+static_resources:
+  listeners:
+    - "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+      http_filters:
+        - typed_config:
+            "@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
+            providers: demo
+"""
 
 
 @pytest.fixture
@@ -50,6 +59,7 @@ def test_all_that_is_open_is_told_at_once(directory: Path) -> None:
         pytest.param("7", id="no mapping"),
         pytest.param("static_resources: [1]", id="a list for a mapping"),
         pytest.param("static_resources: {clusters: [extauthz]}", id="a text for a cluster"),
+        pytest.param(WITH_PROVIDERS, id="a text for the providers of tokens"),
     ],
 )
 def test_what_is_no_bootstrap_is_unusable(directory: Path, text: str) -> None:
