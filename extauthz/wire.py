@@ -42,8 +42,7 @@ _WWW_AUTHENTICATE = {
     ReasonCode.INVALID_CREDENTIAL: 'Bearer realm="gateledger", error="invalid_token"',
 }
 # Tags of ledger/schema/decision.proto: field and wire type.
-_ENTRY = b"\x0a"
-_METADATA = b"\x0a"
+_ENTRY = _METADATA = b"\x0a"
 _REQUEST_ID = b"\x12"
 _TIME = b"\x19"
 # Of an entry's content what is neither a text nor a text's length: three tags and the time.

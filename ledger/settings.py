@@ -32,6 +32,8 @@ class LedgerSettings(Section):
     retry_max_seconds: float = Field(30, gt=0, description="Longest pause in seconds between two tries.")
     redact_names: tuple[SecretName, ...] = Field(
         (),
+        # They travel in the URL of each INSERT, beside Limits.about_bytes.
+        max_length=100,
         description="Further names of parameters whose values are secrets: a parameter whose name holds one of these, "
         "in any case, is stored as REDACTED, as password, token and their like always are.",
     )

@@ -53,9 +53,11 @@ _BOOKED = """
 SELECT batch, any(envoy_node), any(received_at), any(rows), any(kind), any(rows_digest), any(digest_version)
 FROM audit.batches WHERE {span} AND kind IN {{kinds:Array(String)}} GROUP BY batch
 """
-_REMOVED = (
-    "SELECT DISTINCT partition FROM audit.removals WHERE action = 'dropped' AND table_name = {table:String}"
-)
+# A removal that has begun may be done already, and not booked yet: it may even be cut off in between.
+_REMOVED = """
+SELECT DISTINCT partition FROM audit.removals
+WHERE action IN ('begun', 'dropped') AND table_name = {table:String}
+"""
 
 
 class UnknownDigestError(Exception):
@@ -120,10 +122,11 @@ def find(client: Client, since: datetime, until: datetime, progress: Callable[[i
     findings: list[Finding] = []
     batches = rows = 0
     for table in sorted({target.table for target in TARGETS.values()}):
-        removed = _removed(client, table)
         for part in _parts(client, table, since, until):
             held = _held(client, table, part)
             booked = _booked(client, table, part)
+            # Last: what was removed while the rows were read is not missing either.
+            removed = _removed(client, table)
             findings += compared(booked, held, removed, _kinds(table)[0])
             batches += len(booked)
             rows += sum(each.rows for each in held.values())
@@ -159,7 +162,7 @@ def slices(
 def compared(
     booked: Mapping[str, Booked], held: Mapping[str, Held], removed: frozenset[str], unbooked_kind: str
 ) -> Iterator[Finding]:
-    """What differs. `removed`: the days that retention took, as YYYY-MM-DD. Pure."""
+    """What differs. `removed`: the days that retention took or takes, as YYYY-MM-DD. Pure."""
     for batch, book in booked.items():
         rows = held.get(batch)
         if rows is None and f"{book.received_at:%Y-%m-%d}" in removed:

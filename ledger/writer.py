@@ -18,20 +18,19 @@ from typing import TYPE_CHECKING
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from ledger import status as status_file
-from ledger.backlog import Backlog
 from ledger.errors import StuckError, explained, kind_of
 from ledger.job import Around, Job, StoppedError, work
-from ledger.manifest import Manifest
 from ledger.migrate import MigrationError, migrate
 from ledger.plan import Limits
 from ledger.retry import Backoff
+from ledger.spooled import Spooled, directories, opened
 from ledger.store import Store
 from ledger.target import ENTRY_KINDS
-from spool import SpoolError, delete, sealed_segments
+from spool import SpoolError, delete
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -57,15 +56,6 @@ class Places:
     spools: Sequence[Path]
     quarantine: Path
     status: Path
-
-
-@dataclass(slots=True)
-class _Spool:
-    """One directory: what waits in it, and what of it is somebody's job."""
-
-    manifest: Manifest
-    backlog: Backlog
-    taken: set[str]
 
 
 class Writer:
@@ -102,7 +92,7 @@ class Writer:
         self._status = status_file.read(places.status)
         self._trouble = ""
         self._met = False
-        self._spools: dict[Path, _Spool] = {}
+        self._spools: dict[Path, Spooled] = {}
         self._running: dict[Future[None], Job] = {}
         # Jobs to be done again, and when (monotonic seconds): failed ones, held ones, stuck ones.
         self._again: list[tuple[float, Job]] = []
@@ -178,7 +168,7 @@ class Writer:
 
     def _forget(self, job: Job) -> None:
         delete(job.segments)
-        self._spool(job.directory).taken -= {each.name for each in job.segments}
+        self._spool(job.directory).taken.difference_update(each.name for each in job.segments)
         if self._stuck.pop(job.name, None) is not None:
             self._log.info("segments that were held are stored", segments=[s.name for s in job.segments])
             if not self._stuck:
@@ -200,7 +190,7 @@ class Writer:
             if due <= now:
                 del self._again[number]
                 return job
-        for directory in self._directories():
+        for directory in directories(self._places.spools):
             try:
                 spool = self._spool(directory)
                 segments = spool.backlog.take(
@@ -219,33 +209,14 @@ class Writer:
                 return self._next()
         return None
 
-    def _directories(self) -> Iterator[Path]:
-        """The spools: each directory that was named, and those in it, where a service has one a worker."""
-        for named in self._places.spools:
-            yield named
-            with contextlib.suppress(OSError):
-                yield from sorted(below for below in named.iterdir() if below.is_dir())
-
-    def _spool(self, directory: Path) -> _Spool:
-        """The spool; the first time with what its manifest says was begun. Raises StuckError, OSError."""
+    def _spool(self, directory: Path) -> Spooled:
+        """The spool; the first time its begun jobs are taken up. Raises StuckError, SpoolError, OSError."""
         known = self._spools.get(directory)
         if known is None:
-            manifest = Manifest(directory)
-            known = self._spools[directory] = _Spool(manifest, Backlog(directory), set())
-            there = {segment.name: segment for segment in sealed_segments(directory)}
-            for plan in (*manifest.open, *manifest.finished):
-                segments = tuple(there[name] for name in plan.segments if name in there)
-                if not segments:
-                    continue
-                known.taken.update(plan.segments)
-                if plan in manifest.finished and len(segments) < len(plan.segments):
-                    # A crash came in the midst of the deletion.
-                    delete(segments)
-                elif len(segments) == len(plan.segments):
-                    self._again.append((0.0, Job(directory, segments, plan=plan, tried=True)))
-                else:
-                    gone = sorted(set(plan.segments) - there.keys())
-                    self._refused(directory, f"segments {gone} are gone, and {plan.name} was not finished")
+            known = self._spools[directory] = opened(directory)
+            self._again += [(0.0, job) for job in known.begun]
+            for why in known.odd:
+                self._refused(directory, why)
         return known
 
     def _connected(self) -> Store:

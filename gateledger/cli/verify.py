@@ -50,10 +50,12 @@ def verify_(settings: Settings, *, since: str, until: str, settle: float, format
     now = datetime.now(UTC)
     with refusals():
         window = run.window_from(since, until, now)
-    settled = min(window.until, now - timedelta(seconds=settle), oldest_waiting(settings) or now)
+    waiting = oldest_waiting(settings) or now
+    settled = min(window.until, now - timedelta(seconds=settle), waiting)
     if window.since >= settled:
-        click.echo("nothing could be verified: all of that time is too young, or still waits", err=True)
-        return
+        raise Unusable(
+            "nothing could be verified: all of that time is too young, or still waits to be stored"
+        )
     with writer(settings) as client:
         try:
             tell = progress()
@@ -62,6 +64,8 @@ def verify_(settings: Settings, *, since: str, until: str, settle: float, format
             )
         except verify.UnknownDigestError as error:
             raise Unusable(str(error)) from error
+    if waiting <= settled < window.until:
+        click.echo(f"what came since {waiting:%Y-%m-%d %H:%M:%S}Z still waits to be stored", err=True)
     emit(verify.COLUMNS, [each.row for each in found.findings], format_)
     click.echo(
         f"verified {found.rows} rows of {found.batches} batches, received {window.since:%Y-%m-%d %H:%M:%S}Z to "

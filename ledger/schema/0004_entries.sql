@@ -180,22 +180,24 @@ FROM
         JSONExtractString(getSetting('log_comment'), 'redact') AS more_names,
         -- A parameter with a name like these.
         concat(
-            '(?:[^=&;?/,:\\s"\'(){}]*(?:token|secret|passw|passphrase|pass.?code|passkey|(?:api|access|private|subscription|shared|account|storage|license|master|encryption|signing|auth|client|host|function|user).?key|signature|credential|authori[sz]ation|authenti|assertion|session|sess.?id|cookie|jwt|saml(?:re|art)|hmac|bearer|ticket',
+            '(?:[^=&;?/,:\\s"\'(){}]*(?:token|secret|passw|passphrase|pass.?code|passkey|(?:api|access|private|subscription|shared|account|storage|license|master|encryption|signing|auth|client|host|function|user).?key|signature|credential|authori[sz]ation|authenti|assertion|session|sess.?id|cookie|jwt|saml(?:re|art)|hmac|bearer|ticket|pwd',
             more_names,
-            ')[^=&;?/,:\\s"\'(){}]*|(?:[^=&;?/,:\\s"\'(){}]*[._$\\[\\]-])?(?:auth|otp|totp|pin|pw|pwd|sas|sig|mfa)(?:[._$\\[\\]-][^=&;?/,:\\s"\'(){}]*)?|code|key|pass|sid)') AS secret_name,
+            ')[^=&;?/,:\\s"\'(){}]*|(?:[^=&;?/,:\\s"\'(){}]*[._$\\[\\]-])?(?:auth|otp|totp|pass|pin|pw|sas|sig|mfa)(?:[._$\\[\\]-][^=&;?/,:\\s"\'(){}]*)?|code|key|sid)') AS secret_name,
         -- A value like these, whatever its name.
-        '(?:eyJ[A-Za-z0-9_-]{4,}\\.[A-Za-z0-9_.-]+|(?i:bearer|basic|digest|negotiate)[\\s:+]+[A-Za-z0-9._~+/=-]*[A-Z0-9=._~+/][A-Za-z0-9._~+/=-]{4,}|(?:AKIA|ASIA)[0-9A-Z]{12,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\\w{16,}|glpat-[\\w-]{16,}|xox[a-z]-[\\w-]{8,}|[rs]k_(?:live|test)_\\w{8,}|AIza[\\w-]{30,}|ya29\\.[\\w-]{8,}|-----BEGIN|(?:^|[/&\\s])[^/\\s:@=&]+:[^/\\s@]+@)' AS secret_value,
+        '(?:eyJ[A-Za-z0-9_-]{4,}\\.[A-Za-z0-9_.-]+|(?i:bearer|basic|digest|negotiate)[\\s:+]+[A-Za-z0-9._~+/=-]*[A-Z0-9=._~+/][A-Za-z0-9._~+/=-]{4,}|(?:AKIA|ASIA)[0-9A-Z]{12,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\\w{16,}|glpat-[\\w-]{16,}|xox[a-z]-[\\w-]{8,}|[rs]k_(?:live|test)_\\w{8,}|AIza[\\w-]{30,}|ya29\\.[\\w-]{8,}|-----BEGIN|(?:^|[/&\\s])[^/\\s:@=&]*:[^/\\s@]+@)' AS secret_value,
         concat(
-            '(?i)(?:^|[&;?/,\\s"\'(\\[{])', secret_name, '(?:["\']\\s*[:=]\\s*["\'\\[{]?|\\]?=["\']?)[^\\s"\'&;,\\]}]|(?-i:',
+            '(?i)(?:^|[=:#|&;?/,\\s"\'(\\[{])', secret_name, '(?:["\']\\s*[:=]\\s*["\'\\[{]?[^\\s"\'&;,\\]}]|\\]?=[ \\t]*["\']?[^\\s"\'&;])|(?-i:',
             secret_value, ')') AS secret,
+        -- A value stays with its name where a text is cut at blanks: "password": "x".
+        '(=|["\']\\s*:)\\s+' AS blank_before_value,
         splitByChar('\x1F', concat(
             translate(query, '&\x1E\x1F', '\x1F  '), '\x1F\x1E\x1F',
             translate(bare_path, '/\x1E\x1F', '\x1F  '), '\x1F\x1E\x1F',
             translate(upstream_path, '/\x1E\x1F', '\x1F  '), '\x1F\x1E\x1F',
             translate(said_resource, '/\x1E\x1F', '\x1F  '), '\x1F\x1E\x1F',
             translate(host, '\x1E\x1F', '  '), '\x1F\x1E\x1F',
-            translate(replaceRegexpAll(agent, secret_value, 'REDACTED'), ' \x1E\x1F', '\x1F  '), '\x1F\x1E\x1F',
-            translate(replaceRegexpAll(said_reason, secret_value, 'REDACTED'), ' \x1E\x1F', '\x1F  '))) AS pieces,
+            translate(replaceRegexpAll(replaceRegexpAll(agent, secret_value, 'REDACTED'), blank_before_value, '\\1'), ' \x1E\x1F', '\x1F  '), '\x1F\x1E\x1F',
+            translate(replaceRegexpAll(replaceRegexpAll(said_reason, secret_value, 'REDACTED'), blank_before_value, '\\1'), ' \x1E\x1F', '\x1F  '))) AS pieces,
         -- Each piece, and the piece hidden from such a name on, to its end: token=a;b.
         arrayMap(piece -> (piece, replaceRegexpOne(piece, concat('(?is)^((?:.*?;)?', secret_name, '=).+$'), '\\1REDACTED')), pieces)
             AS named,
@@ -212,7 +214,7 @@ FROM
             match(
                 if(position(texts, '%') = 0,
                     texts,
-                    concat(texts, '\n', decodeURLFormComponent(texts), '\n', decodeURLFormComponent(decodeURLFormComponent(texts)))),
+                    toValidUTF8(concat(texts, '\n', decodeURLFormComponent(texts), '\n', decodeURLFormComponent(decodeURLFormComponent(texts))))),
                 concat('(?m)', secret)),
             0) AS guarded,
         if(guarded,
@@ -220,11 +222,13 @@ FROM
                 -- Decoded once and twice, so that a secret hides behind no escape and in no address within an address.
                 pair -> multiIf(
                     NOT match(
-                        concat(pair.2, '\n', decodeURLFormComponent(pair.2), '\n', decodeURLFormComponent(decodeURLFormComponent(pair.2))),
+                        toValidUTF8(concat(pair.2, '\n', decodeURLFormComponent(pair.2), '\n', decodeURLFormComponent(decodeURLFormComponent(pair.2)))),
                         concat('(?m)', secret)), pair.1,
                     position(pair.1, '=') = 0 OR match(
-                        decodeURLFormComponent(decodeURLFormComponent(substring(pair.1, 1, position(pair.1, '=') - 1))),
-                        concat('(?m)', secret_value)), 'REDACTED',
+                        toValidUTF8(concat(substring(pair.1, 1, position(pair.1, '=') - 1), '\n',
+                            decodeURLFormComponent(substring(pair.1, 1, position(pair.1, '=') - 1)), '\n',
+                            decodeURLFormComponent(decodeURLFormComponent(substring(pair.1, 1, position(pair.1, '=') - 1))))),
+                        concat('(?m)', secret)), 'REDACTED',
                     concat(substring(pair.1, 1, position(pair.1, '=')), 'REDACTED')),
                 judged), '\x1F')),
             []) AS cleaned

@@ -45,13 +45,13 @@ FROM
         JSONExtractString(getSetting('log_comment'), 'redact') AS more_names,
         -- A parameter with a name like these.
         concat(
-            '(?:[^=&;?/,:\\s"\'(){}]*(?:token|secret|passw|passphrase|pass.?code|passkey|(?:api|access|private|subscription|shared|account|storage|license|master|encryption|signing|auth|client|host|function|user).?key|signature|credential|authori[sz]ation|authenti|assertion|session|sess.?id|cookie|jwt|saml(?:re|art)|hmac|bearer|ticket',
+            '(?:[^=&;?/,:\\s"\'(){}]*(?:token|secret|passw|passphrase|pass.?code|passkey|(?:api|access|private|subscription|shared|account|storage|license|master|encryption|signing|auth|client|host|function|user).?key|signature|credential|authori[sz]ation|authenti|assertion|session|sess.?id|cookie|jwt|saml(?:re|art)|hmac|bearer|ticket|pwd',
             more_names,
-            ')[^=&;?/,:\\s"\'(){}]*|(?:[^=&;?/,:\\s"\'(){}]*[._$\\[\\]-])?(?:auth|otp|totp|pin|pw|pwd|sas|sig|mfa)(?:[._$\\[\\]-][^=&;?/,:\\s"\'(){}]*)?|code|key|pass|sid)') AS secret_name,
+            ')[^=&;?/,:\\s"\'(){}]*|(?:[^=&;?/,:\\s"\'(){}]*[._$\\[\\]-])?(?:auth|otp|totp|pass|pin|pw|sas|sig|mfa)(?:[._$\\[\\]-][^=&;?/,:\\s"\'(){}]*)?|code|key|sid)') AS secret_name,
         -- A value like these, whatever its name.
-        '(?:eyJ[A-Za-z0-9_-]{4,}\\.[A-Za-z0-9_.-]+|(?i:bearer|basic|digest|negotiate)[\\s:+]+[A-Za-z0-9._~+/=-]*[A-Z0-9=._~+/][A-Za-z0-9._~+/=-]{4,}|(?:AKIA|ASIA)[0-9A-Z]{12,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\\w{16,}|glpat-[\\w-]{16,}|xox[a-z]-[\\w-]{8,}|[rs]k_(?:live|test)_\\w{8,}|AIza[\\w-]{30,}|ya29\\.[\\w-]{8,}|-----BEGIN|(?:^|[/&\\s])[^/\\s:@=&]+:[^/\\s@]+@)' AS secret_value,
+        '(?:eyJ[A-Za-z0-9_-]{4,}\\.[A-Za-z0-9_.-]+|(?i:bearer|basic|digest|negotiate)[\\s:+]+[A-Za-z0-9._~+/=-]*[A-Z0-9=._~+/][A-Za-z0-9._~+/=-]{4,}|(?:AKIA|ASIA)[0-9A-Z]{12,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\\w{16,}|glpat-[\\w-]{16,}|xox[a-z]-[\\w-]{8,}|[rs]k_(?:live|test)_\\w{8,}|AIza[\\w-]{30,}|ya29\\.[\\w-]{8,}|-----BEGIN|(?:^|[/&\\s])[^/\\s:@=&]*:[^/\\s@]+@)' AS secret_value,
         concat(
-            '(?i)(?:^|[&;?/,\\s"\'(\\[{])', secret_name, '(?:["\']\\s*[:=]\\s*["\'\\[{]?|\\]?=["\']?)[^\\s"\'&;,\\]}]|(?-i:',
+            '(?i)(?:^|[=:#|&;?/,\\s"\'(\\[{])', secret_name, '(?:["\']\\s*[:=]\\s*["\'\\[{]?[^\\s"\'&;,\\]}]|\\]?=[ \\t]*["\']?[^\\s"\'&;])|(?-i:',
             secret_value, ')') AS secret,
         -- Each piece, and the piece hidden from such a name on, to its end: token=a;b.
         arrayMap(piece -> (piece, replaceRegexpOne(piece, concat('(?is)^((?:.*?;)?', secret_name, '=).+$'), '\\1REDACTED')), splitByChar('/', said_resource))
@@ -69,18 +69,20 @@ FROM
             match(
                 if(position(said_resource, '%') = 0,
                     said_resource,
-                    concat(said_resource, '\n', decodeURLFormComponent(said_resource), '\n', decodeURLFormComponent(decodeURLFormComponent(said_resource)))),
+                    toValidUTF8(concat(said_resource, '\n', decodeURLFormComponent(said_resource), '\n', decodeURLFormComponent(decodeURLFormComponent(said_resource))))),
                 concat('(?m)', secret)),
             0) AS guarded,
         if(guarded,
             arrayStringConcat(arrayMap(
                 pair -> multiIf(
                     NOT match(
-                        concat(pair.2, '\n', decodeURLFormComponent(pair.2), '\n', decodeURLFormComponent(decodeURLFormComponent(pair.2))),
+                        toValidUTF8(concat(pair.2, '\n', decodeURLFormComponent(pair.2), '\n', decodeURLFormComponent(decodeURLFormComponent(pair.2)))),
                         concat('(?m)', secret)), pair.1,
                     position(pair.1, '=') = 0 OR match(
-                        decodeURLFormComponent(decodeURLFormComponent(substring(pair.1, 1, position(pair.1, '=') - 1))),
-                        concat('(?m)', secret_value)), 'REDACTED',
+                        toValidUTF8(concat(substring(pair.1, 1, position(pair.1, '=') - 1), '\n',
+                            decodeURLFormComponent(substring(pair.1, 1, position(pair.1, '=') - 1)), '\n',
+                            decodeURLFormComponent(decodeURLFormComponent(substring(pair.1, 1, position(pair.1, '=') - 1))))),
+                        concat('(?m)', secret)), 'REDACTED',
                     concat(substring(pair.1, 1, position(pair.1, '=')), 'REDACTED')),
                 judged), '/'),
             '') AS cleaned

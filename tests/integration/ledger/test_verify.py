@@ -124,6 +124,36 @@ def test_what_retention_removed_is_not_missing(store: Store, client: Client, mom
     assert verified(client, moment) == verify.Verified((), 1, 0)
 
 
+def test_a_removal_that_was_cut_off_before_its_end_was_booked_leaves_nothing_missing(
+    store: Store, client: Client, moment: datetime
+) -> None:
+    stored(store, moment)
+    day = f"{moment:%Y-%m-%d}"
+    retention.book(client, retention.Removal("access_log", day, 5, moment, moment), "begun", 60, "somebody")
+    client.command(f"ALTER TABLE audit.access_log DROP PARTITION '{day}'")
+
+    assert told(client, moment) == []
+
+
+def test_what_is_removed_while_rows_are_read_is_not_missing(
+    store: Store, client: Client, moment: datetime
+) -> None:
+    later = FIRST_DAY + timedelta(days=next(DAYS))
+    stored(store, moment)
+    stored(store, later)
+    removal = retention.Removal("access_log", f"{later:%Y-%m-%d}", 5, later, later)
+    seen: list[int] = []
+
+    def removing(rows: int) -> None:
+        if not seen:
+            retention.remove(client, removal, 60, "somebody")
+        seen.append(rows)
+
+    found = verify.find(client, moment - HOUR, later + HOUR, removing)
+
+    assert later not in [each.received_at for each in found.findings]
+
+
 def test_a_newer_digest_is_not_taken_for_a_change(store: Store, client: Client, moment: datetime) -> None:
     batch = stored(store, moment)
     client.command(
@@ -141,6 +171,13 @@ def run(server: ChServerProcess, home: Path, moment: datetime) -> Result:
     config.write_text(json.dumps({"clickhouse": section, "home": str(home)}))
     span = [f"--since={moment - HOUR:%Y-%m-%dT%H:%M:%SZ}", f"--until={moment + HOUR:%Y-%m-%dT%H:%M:%SZ}"]
     return CliRunner().invoke(cli, ["db", "verify", "--config", str(config), "--format", "json", *span])
+
+
+def test_a_time_that_is_too_young_is_not_said_to_be_sound(server: ChServerProcess, tmp_path: Path) -> None:
+    found = run(server, tmp_path, datetime.now(UTC) + HOUR - timedelta(seconds=5))
+
+    assert 2 == found.exit_code
+    assert "nothing could be verified" in found.stderr
 
 
 def test_the_command_says_what_it_looked_at_and_exits_with_1_where_something_changed(

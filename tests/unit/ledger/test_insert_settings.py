@@ -73,6 +73,12 @@ def test_a_name_that_would_be_a_pattern_is_refused(name: str) -> None:
         LedgerSettings(redact_names=(name,))
 
 
+def test_no_more_names_are_taken_than_a_url_has_room_for() -> None:
+    assert 100 == len(LedgerSettings(redact_names=("x" * 64,) * 100).redact_names)
+    with pytest.raises(ValidationError, match="at most 100"):
+        LedgerSettings(redact_names=("x" * 64,) * 101)
+
+
 def test_the_schema_names_the_type_of_the_entries_and_has_no_comments() -> None:
     schema = str(settings(LOAD, "t")["format_schema"])
 
