@@ -54,7 +54,12 @@ class Rest:
         socket = None if protocol.transport.is_closing() else protocol.transport.get_extra_info("socket")
         if socket is None or cycle.disconnected:
             raise ClientDisconnect
-        await _move(socket.fileno(), file.fileno(), self.left)
+        try:
+            await _move(socket.fileno(), file.fileno(), self.left)
+        except BaseException:
+            # The parser has not seen what is gone from the socket: nothing more may be read from it.
+            cycle.keep_alive = False
+            raise
         self.left = 0
         protocol.ended(cycle)
 
