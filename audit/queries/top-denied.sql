@@ -24,6 +24,21 @@ WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 D
   AND is_end
   AND decision = 'deny'
   AND ({service:String} = '' OR service = {service:String})
+  -- First which come out, by their count alone; then what there is to say of these few: a set of addresses for each of a
+  -- million refused paths would not fit into a reader's memory.
+  AND (subject, service, url_path, reason_code) GLOBAL IN (
+      SELECT subject, service, url_path, reason_code
+      FROM audit.access_log AS log
+      WHERE _partition_value.1 >= toDate32({since:DateTime64(9, 'UTC')} - INTERVAL 1 DAY)
+        AND time >= {since:DateTime64(9, 'UTC')}
+        AND time < {until:DateTime64(9, 'UTC')}
+        AND is_end
+        AND decision = 'deny'
+        AND ({service:String} = '' OR service = {service:String})
+      GROUP BY subject, service, url_path, reason_code
+      ORDER BY count() DESC, subject, service, url_path, reason_code
+      LIMIT {limit:UInt64}
+  )
 GROUP BY subject, service, url_path, reason_code
 ORDER BY requests DESC, subject, service, url_path, reason_code
 LIMIT {limit:UInt64}
