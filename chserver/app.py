@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from chserver import body, form, guard
+from chserver.arrival import rest_of
 from chserver.compression import chosen, compressor
 from chserver.errors import UNKNOWN_EXCEPTION, ClickHouseError
 from chserver.query import Query
@@ -79,14 +80,19 @@ class Service:
     async def _asked(self, request: Request, role: Role, params: dict[str, str]) -> tuple[Call, body.Body]:
         # Only an INSERT has a long body, and a reader has none.
         most = self.settings.max_body_bytes if role == "writer" else body.STATEMENT_BYTES
-        pieces = body.decoded(request.stream(), request.headers.get("content-encoding", ""), most)
+        encoding = request.headers.get("content-encoding", "")
+        pieces = body.decoded(request.stream(), encoding, most)
         kind = request.headers.get("content-type", "")
         if kind.lower().startswith("multipart/form-data"):
             params = params | form.fields(kind, b"".join([piece async for piece in pieces]))
             call = call_from(params, request.headers)
             return call, body.Body(call.query)
         call = call_from(params, request.headers)
-        return call, await body.read(call.query, pieces, self.running.engine.temporary)
+        rest = rest_of(request.scope) if encoding in {"", "identity"} else None
+        if rest and rest.size > most:
+            # Refused where it has become too long, as any other.
+            rest = None
+        return call, await body.read(call.query, pieces, self.running.engine.temporary, rest)
 
     async def _run(self, request: Request, role: Role, call: Call, asked: body.Body) -> Response:
         query = Query(call, asked.statement, role, request.method != "POST", marker(), asked.data)

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chserver.arrival import Rest, written
 from chserver.compression import Decompressor
 from chserver.errors import BAD_ARGUMENTS, BODY_TOO_LARGE, ClickHouseError
 from chserver.statement import insert_of
@@ -64,14 +65,18 @@ def _too_large(max_bytes: int) -> ClickHouseError:
     return ClickHouseError(BODY_TOO_LARGE, f"The body is larger than {max_bytes} bytes")
 
 
-async def read(query: str, pieces: AsyncIterator[bytes], temporary: Path) -> Body:
-    """The statement in `query` and the pieces, which ClickHouse reads as one text. Raises ClickHouseError."""
+async def read(query: str, pieces: AsyncIterator[bytes], temporary: Path, rest: Rest | None = None) -> Body:
+    """The statement in `query` and the pieces, which ClickHouse reads as one text. Raises ClickHouseError.
+
+    `rest`: a shorter way to the pieces that have not been taken yet.
+    """
     head = bytearray(f"{query.rstrip()}\n".encode() if query.strip() else b"")
     async for piece in pieces:
         head += piece
         insert = insert_of(bytes(head[:HEAD_BYTES])) if len(head) > HEAD_BYTES else None
         if insert is not None:
-            return await _spool(_text(insert.statement), bytes(head[insert.data_at :]), pieces, temporary)
+            statement, begin = _text(insert.statement), bytes(head[insert.data_at :])
+            return await _spool(statement, begin, rest or pieces, temporary)
         if len(head) > STATEMENT_BYTES:
             raise ClickHouseError(BODY_TOO_LARGE, f"The statement is longer than {STATEMENT_BYTES} bytes")
     insert = insert_of(bytes(head))
@@ -80,23 +85,20 @@ async def read(query: str, pieces: AsyncIterator[bytes], temporary: Path) -> Bod
     return await _spool(_text(insert.statement), bytes(head[insert.data_at :]), pieces, temporary)
 
 
-async def _spool(statement: str, begin: bytes, pieces: AsyncIterator[bytes], temporary: Path) -> Body:
+async def _spool(statement: str, begin: bytes, more: AsyncIterator[bytes] | Rest, temporary: Path) -> Body:
     data = tempfile.TemporaryFile(dir=temporary, buffering=0)  # noqa: SIM115 - handed on to the caller
     try:
-        _write(data, begin)
-        async for piece in pieces:
-            # Into the page cache: a thread would cost more than the write.
-            _write(data, piece)
+        written(data, begin)
+        if isinstance(more, Rest):
+            await more.into(data)
+        else:
+            async for piece in more:
+                # Into the page cache: a thread would cost more than the write.
+                written(data, piece)
     except BaseException:
         data.close()
         raise
     return Body(statement, data)
-
-
-def _write(data: IO[bytes], piece: bytes) -> None:
-    left = memoryview(piece)
-    while left:
-        left = left[data.write(left) :]
 
 
 def _text(statement: bytes) -> str:

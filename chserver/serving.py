@@ -14,6 +14,7 @@ import uvicorn
 from chserver import merges
 from chserver.allowlist import Rules
 from chserver.app import Service, application
+from chserver.arrival import Protocol
 from chserver.lane import Lane
 from chserver.query import Reading
 from chserver.running import Running
@@ -119,7 +120,7 @@ async def serve(service: Service, listener: socket.socket) -> bool:
         access_log=False,
         lifespan="off",
         ws="none",
-        http="httptools",
+        http=Protocol,
         server_header=False,
         timeout_keep_alive=60,
         timeout_graceful_shutdown=math.ceil(service.settings.drain_seconds),
