@@ -135,4 +135,4 @@ def test_of_a_body_that_is_cut_off_nothing_is_stored(server: ChServerProcess) ->
     left = server.home / "clickhouse" / "tmp"
     while list(left.iterdir()):
         assert time.monotonic() < deadline, list(left.iterdir())
-        time.sleep(0.05)
+        time.sleep(0.05)  # The server tells nobody when it lets a file go; one has to look.
