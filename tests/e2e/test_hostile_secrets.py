@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hostile_run import Run
 from hostile_stack import HostileStack
+from live_files import modes_below
 
 SECRET = "S3cr3tNobodyShouldEverRead"
 TARGET = "/orders/health"
@@ -100,13 +101,5 @@ def test_a_home_lets_no_other_user_in(hostile: HostileStack) -> None:
     own = {home / "up.log"}  # what the test itself wrote
 
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    for path, mode in _modes(home):
+    for path, mode in modes_below(home):
         assert path in own or not mode & 0o077, f"{path}: {mode:o}"
-
-
-def _modes(home: Path) -> Iterator[tuple[Path, int]]:
-    for path in home.rglob("*"):
-        # Segments and parts come and go; a link's own mode says nothing.
-        with contextlib.suppress(FileNotFoundError):
-            if not path.is_symlink():
-                yield path, stat.S_IMODE(path.lstat().st_mode)
