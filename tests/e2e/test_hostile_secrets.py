@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import stat
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hostile_run import Run
