@@ -186,6 +186,7 @@ async def test_over_a_socket_nothing_is_kept_for_a_peer_that_reads_nothing() -> 
     deadline = time.monotonic() + 30
     while not (server.counts.answers and await held()):
         assert time.monotonic() < deadline
+        # What the kernel's buffers take is no event of the server.
         await asyncio.sleep(0.01)
     assert sum(one._transport.get_write_buffer_size() for one in server.connections) < 3_000_000
     writer.close()
