@@ -23,7 +23,9 @@ def seal_left_over(decisions: Path, workers: int, log: structlog.stdlib.BoundLog
         return
     except OSError as error:
         log.warning(
-            "journals of earlier workers cannot be looked for", directory=str(decisions), error=error.strerror
+            "journals of earlier workers cannot be looked for; make it a directory that this user may read",
+            directory=str(decisions),
+            error=error.strerror,
         )
         return
     for directory in sorted(names):

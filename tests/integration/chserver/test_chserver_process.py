@@ -79,8 +79,7 @@ def test_merges_run_only_when_a_processor_would_be_idle_and_what_they_write_is_s
         deadline = time.monotonic() + 30
         while not (policies := policies_of_merges(server.pid)) or policies != {os.SCHED_IDLE}:
             assert time.monotonic() < deadline, policies
-            # A poll, for chserver looks for threads of merges each second and tells nobody when it has found one.
-            time.sleep(0.05)
+            time.sleep(0.05)  # chserver tells nobody when it has found a thread of merges; one has to look.
 
     assert ("LZ4", "ZSTD(1)") == (inserted, merged)
 

@@ -75,10 +75,9 @@ def test_inserts_wait_for_merges_once_parts_are_many_and_no_longer_than_that(own
     own.command("SYSTEM START MERGES audit.access_log")
     # Long, for on a machine that is busy otherwise they get less than a hundredth of a processor.
     deadline = time.monotonic() + 150
-    # Merges run when a processor is idle, and tell nobody when they are done.
     while count(own, PARTS) >= MOST // 2:
         assert time.monotonic() < deadline, count(own, PARTS)
-        time.sleep(0.05)
+        time.sleep(0.05)  # Merges tell nobody when they are done; one has to look.
     insert(own, MOST + 1)
 
     assert MOST == waiting
