@@ -10,7 +10,8 @@ Invariants; the tests carry their names:
    another segment, or at another place, is not taken for a record.
 4. Recovery cuts off nothing but a torn tail of the one unsealed segment: bytes after its last valid
    record. Damage before that stays, and is reported with file and offset.
-5. A sealed segment never changes. It is read whole or reported: its seal counts its records.
+5. A sealed segment never changes until its deletion is durable, and never while anybody keeps it by a
+   link or elsewhere. It is read whole or reported: its seal counts its records.
 6. One directory has one appender; a second one is refused.
 7. An error of fsync is final: what it left on the disk is unknown, so the appender fails for good
    and never tries again.
@@ -23,8 +24,8 @@ from spool.appender import Appender
 from spool.disk import sync_directory
 from spool.errors import SpoolError, SpoolFull
 from spool.format import Damage, Record
+from spool.recovery import Recovered
 from spool.segment import Segment, Usage, delete, sealed_segments, usage
-from spool.writer import Recovered
 
 __all__ = [
     "Appender",

@@ -15,11 +15,13 @@ from spool.errors import SpoolError, SpoolFull
 from spool.format import FRAME_BYTES, MAX_PART_BYTES, Record
 from spool.room import Room
 from spool.segment import usage
-from spool.writer import Recovered, SegmentWriter
+from spool.writer import SegmentWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from spool.recovery import Recovered
 
 # Least time in seconds between two looks at directory and disk; a slow look makes it longer.
 _LOOK_SECONDS = 0.25
@@ -29,9 +31,11 @@ _LOOK_SHARE = 10
 class Appender:
     """Owns a directory's writing side until `close`. Safe for threads.
 
-    `segment_seconds` count from a segment's first record. Raises SpoolError when another process
-    appends to the directory, or when it cannot be used. `on_failure` is called once, on the
-    appender's thread, when it fails for good: nothing that is not durable by then ever will be.
+    `segment_seconds` count from a segment's first record. `reuse_bytes`: how much of what its reader has
+    deleted may stay on the disk beyond `max_bytes`, to be written over: cheaper than new files where much
+    is written; never more than `max_bytes`. Raises SpoolError when another process appends to the
+    directory, or when it cannot be used. `on_failure` is called once, on the appender's thread, when it
+    fails for good: nothing that is not durable by then ever will be.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Appender:
         segment_seconds: float,
         max_bytes: int,
         reserve_bytes: int,
+        reuse_bytes: int = 0,
         on_failure: Callable[[SpoolError], None] | None = None,
     ) -> None:
         self._directory = directory
@@ -52,7 +57,12 @@ class Appender:
         self._wake = threading.Condition()
         self._closing = False
         self._room = Room(max_bytes, reserve_bytes)
-        self._writer = SegmentWriter(directory, segment_bytes=segment_bytes, segment_seconds=segment_seconds)
+        self._writer = SegmentWriter(
+            directory,
+            segment_bytes=segment_bytes,
+            segment_seconds=segment_seconds,
+            reuse_bytes=min(reuse_bytes, max_bytes),
+        )
         self._lock = _own(directory)
         try:
             self._recovered = self._writer.recover()
@@ -120,10 +130,13 @@ class Appender:
                 group.clear()
                 self._tend()
             self._writer.seal(time.monotonic())
+            self._writer.release(time.monotonic())
         except SpoolError as error:
             self._fail(error, group)
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing may be promised after it
             self._fail(SpoolError(f"spool {self._directory}: {error!r}; this is a defect"), group)
+        finally:
+            self._writer.close()
 
     def _wait(self, group: list[tuple[Record, Future[None]]]) -> bool:
         """Fill `group` with all that is queued, once there is something to do; False at the end."""
@@ -137,7 +150,11 @@ class Appender:
 
     def _pause(self) -> float | None:
         """Seconds until the next thing to do by itself."""
-        times = [self._writer.seal_at(), self._look_at if self._room.full else None]
+        times = [
+            self._writer.seal_at(),
+            self._writer.release_at(),
+            self._look_at if self._room.full else None,
+        ]
         due = [at for at in times if at is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -160,6 +177,9 @@ class Appender:
         seal_at = self._writer.seal_at()
         if seal_at is not None and now >= seal_at:
             self._writer.seal(now)
+        release_at = self._writer.release_at()
+        if self._room.full or (release_at is not None and now >= release_at):
+            self._writer.release(now)
         if now >= self._look_at:
             self._look(whole=self._room.crowded)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,15 @@ if TYPE_CHECKING:
 
 # IOV_MAX of Linux.
 _IOV_MAX = 1024
+# What says that disk or file system are at fault, and not what was asked of them.
+_BROKEN = frozenset(
+    {errno.EIO, errno.EROFS, errno.EUCLEAN, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EREMOTEIO}
+)
+
+
+def broken(error: OSError) -> bool:
+    """Whether the disk itself has failed, so that nothing more may be promised."""
+    return error.errno in _BROKEN
 
 
 def make_directory(path: Path) -> None:
@@ -25,6 +35,11 @@ def make_directory(path: Path) -> None:
 def create(path: Path) -> int:
     """A new file (0600), open for appending; fails if it is there."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def create_rewritable(path: Path) -> int:
+    """A new file (0600), open for writing at any place; fails if it is there."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def write_all(fd: int, buffers: Sequence[bytes | memoryview]) -> None:

@@ -87,6 +87,20 @@ def seed_of(head: bytes) -> int | None:
     return int(crc)
 
 
+def holder(head: bytes) -> str | None:
+    """The name of the segment that a header is of; None when it is damaged."""
+    if seed_of(head) is None:
+        return None
+    _, created_ns, salt, _ = _HEADER.unpack_from(head)
+    return f"{created_ns:020d}-{salt:016x}"
+
+
+def torn_bytes(data: bytes, seed: int, end: int) -> int:
+    """How much there is of a record that begins at `end`, behind the last whole one, and was cut off; 0 without one."""
+    lengths = _lengths(data, seed, end)
+    return min(len(data) - end, FRAME_BYTES + lengths[1] + lengths[2]) if lengths else 0
+
+
 def frame(seed: int, index: int, origin: bytes, payload: bytes | memoryview) -> bytes:
     """What stands before the record's origin and payload."""
     body = crc32(payload, crc32(origin))

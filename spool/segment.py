@@ -33,7 +33,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A sealed segment. Its file never changes; only its reader deletes it."""
+    """A sealed segment. Its file does not change until its reader deletes it; nobody else does."""
 
     path: Path
 
@@ -59,6 +59,11 @@ class Segment:
         Raises SpoolError when the file cannot be read at all.
         """
         data = self.read()
+        holds = wire.holder(data)
+        if holds not in {None, self.name}:
+            # Its records are that one's, and read there.
+            yield wire.Damage(0, len(data), f"the file holds another segment, {holds}")
+            return
         sealed = False
         for item in wire.scan(data, views=views):
             if isinstance(item, wire.Found):
@@ -71,11 +76,14 @@ class Segment:
             yield wire.Damage(len(data), 0, "the segment ends without its seal")
 
     def read(self) -> bytes:
-        """The bytes of the file as they are. Raises SpoolError."""
+        """The bytes of the file as they are. Raises SpoolError, also when it was deleted in the meantime."""
         try:
-            return self.path.read_bytes()
+            data = self.path.read_bytes()
+            # A deleted file may be written over. While its name is there it was not, and no name comes again.
+            self.path.stat()
         except OSError as error:
             raise SpoolError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+        return data
 
     def size(self) -> int:
         """Bytes of the file; 0 when it is gone. Raises SpoolError."""

@@ -1,4 +1,4 @@
-"""The writing side without its thread: one open segment at a time, and recovery at the start.
+"""The writing side without its thread: one open segment at a time.
 
 A segment's life: `NAME.open` is created; records are written behind its header and made durable in groups,
 with the first one the header and the name; then its seal; then it becomes `NAME.seg`. Nothing is waited for
@@ -12,11 +12,13 @@ import errno
 import os
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spool import disk
+from spool import disk, recovery
 from spool import format as wire
+from spool.carriers import Carriers
 from spool.errors import SpoolError
 from spool.segment import OPEN, SEALED, created_ns, segment_names
 
@@ -24,20 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from spool.carriers import Carrier
+    from spool.recovery import Recovered
+
 # Errors that pass when somebody makes room; the file is as it was before the write.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Pause in seconds before a seal that found no room is tried again.
 _SEAL_RETRY_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What recovery did with one segment that a dead process had left open."""
-
-    name: str
-    records: int
-    torn_bytes: int
-    damaged: bool
+# Its own and the segment's.
+_CARRIED_NAMES = 2
+# So long after the last record nothing is kept to be written over.
+_RELEASE_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -48,6 +47,7 @@ class _Open:
     size: int
     count: int
     seal_at: float
+    carrier: Carrier | None = None
     named: bool = False
     """Whether its name is durable."""
 
@@ -55,8 +55,13 @@ class _Open:
 class SegmentWriter:
     """Writes records into segments. Not safe for threads. Every SpoolError it raises is final."""
 
-    def __init__(self, directory: Path, *, segment_bytes: int, segment_seconds: float) -> None:
+    def __init__(
+        self, directory: Path, *, segment_bytes: int, segment_seconds: float, reuse_bytes: int = 0
+    ) -> None:
+        """`reuse_bytes`: how much of what its reader has deleted is written over in place of new files."""
         self._directory = directory
+        self._carriers = Carriers(directory, reuse_bytes, segment_bytes)
+        self._release_at: float | None = None
         self._segment_bytes = segment_bytes
         self._segment_seconds = segment_seconds
         self._open: _Open | None = None
@@ -67,9 +72,11 @@ class SegmentWriter:
         try:
             names = segment_names(self._directory)
             self._last_ns = created_ns(names[-1]) if names else 0
-            return tuple(self._recover(self._directory / name) for name in names if name.endswith(OPEN))
+            found = tuple(recovery.recover(self._directory / name) for name in names if name.endswith(OPEN))
+            self._carriers.clear()
         except OSError as error:
             raise _failed(self._directory, "cannot be recovered", error) from error
+        return found
 
     def write(self, records: Sequence[wire.Record], now: float) -> int:
         """Hand the records to the kernel; how many it took, in order: all unless there is no room.
@@ -113,25 +120,63 @@ class SegmentWriter:
         except OSError as error:
             raise _failed(self._directory, "a segment cannot be sealed", error) from error
 
+    def release_at(self) -> float | None:
+        """When files that wait to be written over are no longer worth their place, monotonic seconds."""
+        return None if self._open else self._release_at
+
+    def release(self, now: float) -> None:
+        """Remove what waits to be written over; segments are then deleted for good at once. Raises SpoolError."""
+        try:
+            done = self._carriers.release(but=self._open.carrier if self._open else None)
+        except OSError as error:
+            raise _failed(self._directory, "what was deleted cannot be removed", error) from error
+        self._release_at = None if done else now + _RELEASE_SECONDS
+
+    def close(self) -> None:
+        """Let go of the files as they are."""
+        if self._open and not self._open.carrier:
+            with suppress(OSError):
+                os.close(self._open.fd)
+        self._open = None
+        self._carriers.close()
+
     def _create(self, now: float) -> _Open | None:
         self._last_ns = max(time.time_ns(), self._last_ns + 1)
         salt = secrets.randbits(64)
         path = self._directory / f"{self._last_ns:020d}-{salt:016x}{OPEN}"
         header = wire.header(self._last_ns, salt)
-        fd = None
         try:
-            fd = disk.create(path)
-            disk.write_all(fd, [header])
+            carrier = self._carry(path, header)
+            fd = carrier.fd if carrier else _created(path, header)
         except OSError as error:
-            if fd is not None:
-                os.close(fd)
-                path.unlink()
             if error.errno in _NO_ROOM:
                 return None
             raise
         seed = int.from_bytes(header[-4:], "little")
-        self._open = _Open(path, fd, seed, len(header), 0, now + self._segment_seconds)
+        self._open = _Open(path, fd, seed, len(header), 0, now + self._segment_seconds, carrier)
         return self._open
+
+    def _carry(self, path: Path, header: bytes) -> Carrier | None:
+        """A file of the carriers under this name too; None when there is none to be had."""
+        try:
+            carrier = self._carriers.take()
+            if carrier is None:
+                return None
+            # The header first: a file under a segment's name begins with this segment's header, unless power was lost
+            # before anything of it was promised.
+            os.lseek(carrier.fd, 0, os.SEEK_SET)
+            disk.write_all(carrier.fd, [header])
+            os.link(carrier.path, path)
+            if carrier.names == _CARRIED_NAMES:
+                return carrier
+            # A file system that does not count names would give away segments that still wait.
+            path.unlink()
+        except OSError as error:
+            if error.errno in _NO_ROOM or disk.broken(error):
+                raise
+        # It knows no second names, or somebody meddles: new files always go.
+        self._carriers.stop()
+        return None
 
     def _write_some(self, segment: _Open, records: Sequence[wire.Record]) -> int:
         """As many records as make the segment full; 0 when there is no room."""
@@ -158,58 +203,34 @@ class SegmentWriter:
             segment.seal_at = now + _SEAL_RETRY_SECONDS
             return
         self._open = None
+        self._release_at = now + _RELEASE_SECONDS
         try:
+            if segment.carrier:
+                # What is left of a longer segment goes.
+                os.ftruncate(segment.fd, segment.size + wire.SEAL_BYTES)
             disk.sync_file(segment.fd)
         finally:
-            os.close(segment.fd)
-        self._rename(segment.path)
+            if not segment.carrier:
+                os.close(segment.fd)
+        self._finish(segment.path)
 
-    def _rename(self, path: Path) -> None:
+    def _finish(self, path: Path) -> None:
         path.rename(path.with_suffix(SEALED))
+        # This sync makes durable what was deleted before it, too.
+        deleted = self._carriers.deleted()
         disk.sync_directory(self._directory)
-
-    def _recover(self, path: Path) -> Recovered:
-        data = path.read_bytes()
-        seed = wire.seed_of(data)
-        if seed is None and len(data) > wire.HEADER_BYTES:
-            # A reader reports it. It may be no damage but a loss of power before the first group was durable;
-            # nobody can tell, and bytes that may be promised stay.
-            self._rename(path)
-            return Recovered(path.stem, 0, 0, damaged=True)
-        end, count, damaged, sealed = _survey(data)
-        torn = max(0, len(data) - end)
-        if seed is None or not count:
-            path.unlink()
-            disk.sync_directory(self._directory)
-            return Recovered(path.stem, 0, torn, damaged=False)
-        if not sealed or torn:
-            _repair(path, end, [] if sealed else [wire.seal(seed, count, end)])
-        self._rename(path)
-        return Recovered(path.stem, count, torn, damaged=damaged)
+        self._carriers.reuse(deleted)
 
 
-def _survey(data: bytes) -> tuple[int, int, bool, bool]:
-    """Where the last sound frame ends, the count of records up to it, damage before it, and a seal."""
-    end, count = wire.HEADER_BYTES, 0
-    damaged = sealed = pending = False
-    for item in wire.scan(data):
-        if isinstance(item, wire.Damage):
-            pending = True
-            continue
-        damaged, pending = damaged or pending, False
-        end = item.end
-        count, sealed = (item.index + 1, False) if isinstance(item, wire.Found) else (item.count, True)
-    return end, count, damaged, sealed
-
-
-def _repair(path: Path, end: int, tail: Sequence[bytes]) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+def _created(path: Path, header: bytes) -> int:
+    fd = disk.create(path)
     try:
-        os.ftruncate(fd, end)
-        disk.write_all(fd, tail)
-        disk.sync_file(fd)
-    finally:
+        disk.write_all(fd, [header])
+    except OSError:
         os.close(fd)
+        path.unlink()
+        raise
+    return fd
 
 
 def _append(segment: _Open, buffers: Sequence[bytes | memoryview]) -> bool:
@@ -220,6 +241,7 @@ def _append(segment: _Open, buffers: Sequence[bytes | memoryview]) -> bool:
         if error.errno not in _NO_ROOM:
             raise
         os.ftruncate(segment.fd, segment.size)
+        os.lseek(segment.fd, segment.size, os.SEEK_SET)
         return False
     return True
 

@@ -19,9 +19,16 @@ import sys
 from collections import deque
 from pathlib import Path
 from spool import Appender
-appender = Appender(Path(sys.argv[1]), segment_bytes=20_000, segment_seconds=0.05, max_bytes=1 << 30, reserve_bytes=0)
+appender = Appender(
+    Path(sys.argv[1]),
+    segment_bytes=20_000,
+    segment_seconds=0.05,
+    max_bytes=1 << 30,
+    reserve_bytes=0,
+    reuse_bytes=int(sys.argv[3]),
+)
 hanging = deque()
-for number in range(int(sys.argv[2]), 10_000_000):
+for number in range(int(sys.argv[2]), 1_000_000):
     hanging.append((number, appender.append(b"origin", str(number).encode() * 20)))
     while len(hanging) > 50 or hanging and hanging[0][1].done():
         number, future = hanging.popleft()
@@ -44,7 +51,7 @@ def test_kill_9_keeps_every_durable_record_once_and_in_order(tmp_path: Path, kil
     start = 0
     for _ in range(3):
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path), str(start)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CHILD, str(tmp_path), str(start), "0"], stdout=subprocess.PIPE, text=True
         )
         assert child.stdout
         durable = start - 1
@@ -62,11 +69,65 @@ def test_kill_9_keeps_every_durable_record_once_and_in_order(tmp_path: Path, kil
         start = len(found)
 
 
+# Files that were written over before a kill, so that the open segment is most likely one of them.
+ENOUGH = 5
+
+
+class Reader:
+    """Reads what is sealed and deletes it, as long as the child lives; knows which files were written over."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._files: set[int] = set()
+        self.numbers: list[int] = []
+        self.written_over = 0
+
+    def pass_on(self) -> None:
+        """All that is sealed now. Names sort by age, and none comes before one that is there already."""
+        for segment in sealed_segments(self._directory):
+            found = segment.path.stat()
+            # Of two names one is the appender's, which keeps the file open: no other has its inode.
+            self.written_over += found.st_nlink > 1 and found.st_ino in self._files
+            self._files.add(found.st_ino)
+            self.numbers += [int(r.payload[: len(r.payload) // 20]) for r in segment.records()]
+            segment.delete()
+
+
+@pytest.mark.parametrize("killed_after", [1, 1_000])
+def test_kill_9_keeps_what_was_written_over_deleted_segments(tmp_path: Path, killed_after: int) -> None:
+    reader, start = Reader(tmp_path), 0
+    for _ in range(3):
+        reader.written_over = 0
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(tmp_path), str(start), "1000000"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout
+        durable = start - 1
+        for line in child.stdout:
+            durable = int(line)
+            if durable >= start + killed_after and reader.written_over > ENOUGH:
+                child.kill()
+            elif not durable % 20:
+                reader.pass_on()
+        child.stdout.close()
+        child.wait(10)
+        assert reader.written_over > ENOUGH
+        reopen(tmp_path)
+        reader.pass_on()
+
+        assert reader.numbers == list(range(len(reader.numbers)))
+        assert len(reader.numbers) > durable >= start + killed_after
+        assert not list(tmp_path.glob("carrier-*"))
+        start = len(reader.numbers)
+
+
 def test_a_second_process_is_refused_while_the_first_lives_and_let_in_when_it_is_killed(
     tmp_path: Path,
 ) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tmp_path), "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CHILD, str(tmp_path), "0", "0"], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout
     child.stdout.readline()

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spool import Damage, Record, SpoolError, sealed_segments
+from spool import Damage, Record, Recovered, SpoolError, sealed_segments
 from spool.format import FRAME_BYTES, HEADER_BYTES, SEAL_BYTES
-from spool.writer import Recovered, SegmentWriter
+from spool.writer import SegmentWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
