@@ -17,7 +17,7 @@ from alslog.intake import Intake, Tally
 from alslog.metrics import AlsCollector
 from alslog.server import SERVICE, Receiver, add_receiver, make_server
 from gateledger.settings import Settings, SettingsError, load
-from service import logs, probes
+from service import logs, memory, probes
 from service.addresses import check_address
 from service.grpc_server import add_health, bind
 from service.options import check_option, config_option, home_option
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 _DISK_FAILED = 1
 _UNUSABLE = 2
 _GRACE_SECONDS = 1.0
+# About what is received between two writes to the disk.
+_KEPT_BYTES = 64 << 20
+# About what waits in the spool under a full load that ClickHouse keeps up with.
+_REUSE_BYTES = 384 << 20
 
 
 @click.command()
@@ -50,6 +54,7 @@ def main(config: Path | None, home: Path | None, *, check: bool) -> None:
         if check:
             click.echo("alslog: the settings are fine")
             return
+        memory.keep(_KEPT_BYTES)
         asyncio.run(serve(settings, logs.configure("alslog", settings.log.level)))
     except (SettingsError, AddressError, SpoolError) as error:
         click.echo(f"alslog: {error}", err=True)
@@ -112,6 +117,7 @@ def _appender(alslog: AlsLogSettings, spool: Path, log: Log) -> Appender:
         spool,
         segment_bytes=alslog.segment_bytes,
         segment_seconds=alslog.segment_seconds,
+        reuse_bytes=_REUSE_BYTES,
         max_bytes=alslog.spool_max_bytes,
         reserve_bytes=alslog.spool_reserve_bytes,
         on_failure=fail,

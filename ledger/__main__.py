@@ -16,7 +16,7 @@ from ledger import lock
 from ledger.keeping import Keeping
 from ledger.migrate import MigrationError, migrations
 from ledger.writer import Places, Writer
-from service import clickhouse, logs
+from service import clickhouse, logs, memory
 from service.options import check_option, config_option, home_option
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # How long a removal that is under way may hold up the end.
 _END_SECONDS = 5.0
+# The jobs that are in flight, of 96 MiB each (ledger/plan.py).
+_KEPT_BYTES = 256 << 20
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +42,7 @@ def main(config: Path | None, home: Path | None, check: bool) -> None:
         if check:
             _check(settings)
         else:
+            memory.keep(_KEPT_BYTES)
             run(settings)
     except (SettingsError, lock.LockError, MigrationError, OSError) as error:
         click.echo(f"ledger: {error}", err=True)
