@@ -51,7 +51,7 @@ def _run(settings: Settings) -> None:
         host, port = listener.getsockname()[:2]
         log.info("serving", address=f"{host}:{port}", engine=engine.version)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            idle = runner.run(serve(service, listener))
+            idle = runner.run(serve(service, listener, log.debug))
     if not idle:
         # A thread inside the engine cannot be ended; what it did is whole on disk, or not there at all.
         log.warning("stopped with a query still running")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 from dataclasses import dataclass
@@ -24,12 +25,13 @@ from chserver.running import marker
 from chserver.users import credentials
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
     from typing import IO
 
     from starlette.requests import Request
 
     from chserver.engine import Outcome
+    from chserver.flow import Flow
     from chserver.query import Answer
     from chserver.request import Call
     from chserver.running import Running
@@ -98,7 +100,7 @@ class Service:
         query = Query(call, asked.statement, role, request.method != "POST", marker(), asked.data)
         rows = tempfile.TemporaryFile(dir=self.running.engine.temporary)  # noqa: SIM115 - sent after this returns
         try:
-            answer = await self.running.run(query, rows, partial(_gone, request))
+            answer = await _fed(asked.flow, self.running.run(query, rows, partial(_gone, request)))
         except Exception:
             _close(rows, asked.data)
             raise
@@ -174,6 +176,24 @@ async def _pieces(rows: IO[bytes], encoding: str) -> AsyncIterator[bytes]:
                 yield packed
     if last := squeeze.flush():
         yield last
+
+
+async def _fed(flow: Flow | None, running: Awaitable[Answer]) -> Answer:
+    """The answer of a query whose data come while it runs."""
+    if flow is None:
+        return await running
+    feeding = asyncio.create_task(flow.feed())
+    try:
+        return await running
+    except asyncio.CancelledError:
+        # The engine still reads: it finds the end now.
+        feeding.cancel()
+        raise
+    finally:
+        if not feeding.cancelling():
+            flow.over()
+        # A client that has gone needs no answer: whatever it was, it was looked at.
+        await asyncio.gather(feeding, return_exceptions=True)
 
 
 async def _gone(request: Request) -> None:

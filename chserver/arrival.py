@@ -1,7 +1,8 @@
-"""The long body of an INSERT on its way from the socket into its file, without a detour through Python.
+"""The long body of an INSERT on its way from the socket into its file or the engine, without a detour through Python.
 
 uvicorn's protocol hands a body on in pieces of 64 KiB, each of them copied four times. Here the kernel moves what has
-not come yet from the socket into the file by itself (splice), as soon as somebody has looked at its beginning.
+not come yet from the socket by itself (splice), as soon as somebody has looked at its beginning: into a file, or into a
+pipe that the engine reads while the body still comes (`chserver.flow`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from typing import IO, Any
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -27,7 +28,8 @@ REST = "gateledger.rest"
 # Below it a body is not worth the pipe.
 _LEAST = 1 << 20
 # What a pipe may hold without privileges, as Linux has it by default.
-_PIPE_BYTES = 1 << 20
+PIPE_BYTES = 1 << 20
+MOVE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
 class Rest:
@@ -45,17 +47,32 @@ class Rest:
 
         Raises ClientDisconnect when the body ends too soon, and OSError when it cannot be written.
         """
-        protocol, cycle = self._protocol, self._cycle
-        protocol.flow.pause_reading()
-        written(file, cycle.body)
-        cycle.body = bytearray()
+        written(file, self.begun())
+        async with self.moving() as socket:
+            if socket is not None:
+                await _move(socket, file.fileno(), self.left)
+
+    def begun(self) -> bytearray:
+        """What has come already and was not received; from now on nothing comes unless it is moved."""
+        self._protocol.flow.pause_reading()
+        begun, self._cycle.body = self._cycle.body, bytearray()
+        return begun
+
+    @contextlib.asynccontextmanager
+    async def moving(self) -> AsyncIterator[int | None]:
+        """The socket, from which all that is left has to be taken in the block; None if nothing is left.
+
+        Raises ClientDisconnect when there is no socket any more.
+        """
         if not self.left:
+            yield None
             return
+        protocol, cycle = self._protocol, self._cycle
         socket = None if protocol.transport.is_closing() else protocol.transport.get_extra_info("socket")
         if socket is None or cycle.disconnected:
             raise ClientDisconnect
         try:
-            await _move(socket.fileno(), file.fileno(), self.left)
+            yield socket.fileno()
         except BaseException:
             # The parser has not seen what is gone from the socket: nothing more may be read from it.
             cycle.keep_alive = False
@@ -121,7 +138,7 @@ async def _move(source: int, target: int, size: int) -> None:
     def step() -> None:
         nonlocal left
         try:
-            left -= _some(own, pipe, target, min(left, _PIPE_BYTES))
+            left -= _some(own, pipe, target, min(left, PIPE_BYTES))
         except BlockingIOError:
             return
         except ConnectionError:
@@ -132,7 +149,7 @@ async def _move(source: int, target: int, size: int) -> None:
             if not left and not done.done():
                 done.set_result(None)
 
-    with _duplicate(source) as own, _pipe() as pipe:
+    with duplicate(source) as own, _pipe() as pipe:
         loop.add_reader(own, step)
         try:
             await done
@@ -148,7 +165,7 @@ def _fail(done: asyncio.Future[None], error: Exception) -> None:
 def _some(source: int, pipe: tuple[int, int], target: int, most: int) -> int:
     """Move what is there; how much. Raises BlockingIOError for nothing yet, EOFError for nothing any more."""
     out, into = pipe
-    taken = left = os.splice(source, into, most, flags=os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK)
+    taken = left = os.splice(source, into, most, flags=MOVE)
     if not taken:
         raise EOFError
     while left:
@@ -156,9 +173,15 @@ def _some(source: int, pipe: tuple[int, int], target: int, most: int) -> int:
     return taken
 
 
+def widen(pipe: int) -> None:
+    """More at once, where the system allows it."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
 @contextlib.contextmanager
-def _duplicate(source: int) -> Iterator[int]:
-    """The loop lets nobody else watch a number that it reads from itself."""
+def duplicate(source: int) -> Iterator[int]:
+    """A second number: the loop lets nobody else watch one that it reads from itself."""
     own = os.dup(source)
     try:
         yield own
@@ -170,9 +193,7 @@ def _duplicate(source: int) -> Iterator[int]:
 def _pipe() -> Iterator[tuple[int, int]]:
     out, into = os.pipe2(os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):
-            # More at once; a system that allows less still works.
-            fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        widen(into)
         yield out, into
     finally:
         os.close(out)

@@ -1,6 +1,7 @@
 """The body of a request: undone of its encoding, split into the statement and the data behind it.
 
-Data go to an unnamed file beside the engine's own, mode 0600, so that fifty megabytes cost no memory.
+Data go to an unnamed file beside the engine's own, mode 0600, so that fifty megabytes cost no memory. Long ones in a
+format that tells a cut from an end go to the engine while they still come.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from chserver.arrival import Rest, written
 from chserver.compression import Decompressor
 from chserver.errors import BAD_ARGUMENTS, BODY_TOO_LARGE, ClickHouseError
+from chserver.flow import Flow
 from chserver.statement import insert_of
 
 if TYPE_CHECKING:
@@ -24,14 +26,21 @@ STATEMENT_BYTES = 1 << 20
 # Enough to see where an INSERT's data begin.
 HEAD_BYTES = 1 << 16
 _BATCH = 1 << 20
+# Formats of one message behind its length: of a body that is cut off nothing is stored, wherever the cut is.
+_TELLS_A_CUT = frozenset({b"ProtobufList"})
+# Below it a file is as good.
+_FLOW_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A statement and the file of its data, to be closed by whoever has it."""
+    """A statement and the file of its data, to be closed by whoever has it. `flow`: what fills the file, if it has yet
+    to be filled while the statement runs.
+    """
 
     statement: str
     data: IO[bytes] | None = None
+    flow: Flow | None = None
 
 
 async def decoded(stream: AsyncIterator[bytes], encoding: str, max_bytes: int) -> AsyncIterator[bytes]:
@@ -76,6 +85,9 @@ async def read(query: str, pieces: AsyncIterator[bytes], temporary: Path, rest: 
         insert = insert_of(bytes(head[:HEAD_BYTES])) if len(head) > HEAD_BYTES else None
         if insert is not None:
             statement, begin = _text(insert.statement), bytes(head[insert.data_at :])
+            if rest and rest.left >= _FLOW_BYTES and insert.statement.split()[-1] in _TELLS_A_CUT:
+                flow = Flow(begin, rest)
+                return Body(statement, flow.file, flow)
             return await _spool(statement, begin, rest or pieces, temporary)
         if len(head) > STATEMENT_BYTES:
             raise ClickHouseError(BODY_TOO_LARGE, f"The statement is longer than {STATEMENT_BYTES} bytes")

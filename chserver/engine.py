@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from chserver import grants
 from chserver.errors import NOT_IMPLEMENTED, ClickHouseError, from_engine
+from chserver.merges import Merges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -30,6 +31,13 @@ _OWN_CALL = re.compile(
     r"(?:In scope|while (?:executing|processing))[^\n]{0,200}?(?:parseQueryToJSON|formatQueryFromJSON)\(.*",
     re.DOTALL | re.IGNORECASE,
 )
+
+# The engine's allocator (jemalloc) keeps memory for a minute before it gives it back, large pieces too: an INSERT of
+# 96 MiB needs some 500 MiB for half a second, and so does the next. Of its own accord it would keep them for five
+# seconds, and large ones not at all. In huge pages, where the system has them: new memory comes in fewer pieces.
+# Whoever starts the process may say otherwise.
+_ALLOCATOR = "JE_MALLOC_CONF"
+_KEEPS = "oversize_threshold:0,dirty_decay_ms:60000,muzzy_decay_ms:60000,thp:always"
 
 Tree = dict[str, Any]
 
@@ -138,6 +146,7 @@ class Engine:
         os.chdir(work)
         self._address = f"{data}?config-file={_configuration(data)}"
         try:
+            os.environ.setdefault(_ALLOCATOR, _KEEPS)
             # Loading half a gigabyte of engine is for the process that serves, not for --check.
             from chdb import _chdb  # noqa: PLC0415
 
@@ -147,6 +156,7 @@ class Engine:
             self.version = self._first.value("SELECT version()")
             self.timezone = self._first.value("SELECT timezone()")
             self._functions = _functions(self._first)
+            self.merges = Merges(self.session)
         except RuntimeError as error:
             self._lock.close()
             raise EngineError(f"{data}: the engine cannot open it: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -33,6 +34,9 @@ class Lane:
     def __init__(self, name: str, workers: int, waiting: int) -> None:
         self._places = workers + waiting
         self._taken = 0
+        # Work times seconds since `load` was asked, up to the last change of `_taken`, and when that was.
+        self._done = 0.0
+        self._asked = self._changed = time.monotonic()
         self._idle = asyncio.Event()
         self._idle.set()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix=name)
@@ -41,6 +45,13 @@ class Lane:
     def taken(self) -> int:
         """Those that run and those that wait."""
         return self._taken
+
+    def load(self) -> float:
+        """How many ran and waited, on average since it was last asked."""
+        self._count(0)
+        done, seconds = self._done, self._changed - self._asked
+        self._done, self._asked = 0.0, self._changed
+        return done / seconds if seconds else float(self._taken)
 
     async def idle(self) -> None:
         """Wait until nothing runs or waits."""
@@ -55,7 +66,7 @@ class Lane:
             )
         loop = asyncio.get_running_loop()
         job = self._threads.submit(work)
-        self._taken += 1
+        self._count(1)
         self._idle.clear()
         # By the thread's own end: a request may be given up while its query still runs.
         job.add_done_callback(lambda _: _call(loop, self._leave))
@@ -65,8 +76,14 @@ class Lane:
         """Take no more work and forget what has not begun."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _count(self, change: int) -> None:
+        now = time.monotonic()
+        self._done += self._taken * (now - self._changed)
+        self._changed = now
+        self._taken += change
+
     def _leave(self) -> None:
-        self._taken -= 1
+        self._count(-1)
         if not self._taken:
             self._idle.set()
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # A key that the engine's tree has for every statement that gives rows.
 _GIVES_ROWS = "is_outfile_append"
+_SELECT = "SelectWithUnionQuery"
 _ALWAYS = {"implicit_select": "0"}
 
 
@@ -117,11 +118,22 @@ def _write(engine: Engine, session: Session, query: Query, rows: IO[bytes]) -> A
         return _plain(session, query, _insert(session, query, tree), rows)
     if query.data is not None:
         raise ClickHouseError(NOT_IMPLEMENTED, "Only an INSERT may bring data in the body")
-    if _GIVES_ROWS not in tree:
-        try:
-            return _plain(session, query, query.statement, rows)
-        finally:
-            engine.changed()
+    if tree.get("type") == _SELECT:
+        return _rows(session, query, tree, rows)
+    with engine.merges.wanted():
+        return _other(engine, session, query, tree, rows)
+
+
+def _other(engine: Engine, session: Session, query: Query, tree: Tree, rows: IO[bytes]) -> Answer:
+    if _GIVES_ROWS in tree:
+        return _rows(session, query, tree, rows)
+    try:
+        return _plain(session, query, query.statement, rows)
+    finally:
+        engine.changed()
+
+
+def _rows(session: Session, query: Query, tree: Tree, rows: IO[bytes]) -> Answer:
     if "out_file" in tree:
         raise ClickHouseError(INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
     form = _form(tree) or query.call.default_format

@@ -22,6 +22,7 @@ from chserver.users import Users
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from chserver.engine import Engine
     from chserver.settings import ChServerSettings
@@ -112,8 +113,8 @@ def service_of(engine: Engine, users: Users, settings: ChServerSettings) -> Serv
     return Service(users, running, settings)
 
 
-async def serve(service: Service, listener: socket.socket) -> bool:
-    """Serve until SIGTERM or SIGINT, then drain. Whether everything that ran has ended."""
+async def serve(service: Service, listener: socket.socket, tell: Callable[[str], object]) -> bool:
+    """Serve until SIGTERM or SIGINT, then drain. Whether everything that ran has ended. `tell`: of the merges."""
     config = uvicorn.Config(
         application(service),
         log_config=None,
@@ -131,7 +132,8 @@ async def serve(service: Service, listener: socket.socket) -> bool:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
-    calm = asyncio.create_task(merges.yielding())
+    running = service.running
+    calm = asyncio.create_task(merges.tended(running.engine.merges, running.writers.load, tell))
     await server.serve(sockets=[listener])
     calm.cancel()
     return await _ended(service.running)

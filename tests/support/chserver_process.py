@@ -68,7 +68,7 @@ class ChServerProcess:
         if not self.password_file.exists():
             self.password_file.write_text(secrets.token_hex(16), encoding="utf-8")
         section = {"listen": f"127.0.0.1:{self.port}", **self._settings}
-        self.config.write_text(json.dumps({"chserver": section}), encoding="utf-8")
+        self.config.write_text(json.dumps({"chserver": section, "log": {"level": "debug"}}), encoding="utf-8")
         command = [sys.executable, "-m", "chserver", "--config", self.config, "--home", self.home]
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("GATELEDGER_")

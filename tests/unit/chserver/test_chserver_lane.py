@@ -54,3 +54,24 @@ async def test_a_place_is_taken_until_the_thread_ends_not_until_the_caller_gives
     go.set()
     await lane.idle()
     lane.close()
+
+
+async def test_the_load_is_what_ran_and_waited_since_it_was_last_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("chserver.lane.time.monotonic", lambda: now)
+    lane, go = Lane("t", 1, 1), threading.Event()
+    now += 4
+    idle = lane.load()
+    jobs = [lane.start(go.wait).result, lane.start(lambda: True).result]
+    now += 1
+    both = lane.load()
+    now += 1
+    go.set()
+    await asyncio.gather(*jobs)
+    await lane.idle()
+    now += 3
+
+    assert (0.0, 2.0, 0.5) == (idle, both, lane.load())
+    lane.close()

@@ -79,8 +79,7 @@ def eventually(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come"
-        # It is another thread's; there is nothing to wait on but its effect.
-        time.sleep(0.005)
+        time.sleep(0.005)  # It is another thread's; there is nothing to wait on but its effect.
 
 
 def refusing(code: int) -> Callable[..., None]:
