@@ -24,6 +24,16 @@ WITH
         {since:DateTime64(9, 'UTC')} - toIntervalDay({history_days:UInt16})) AS history_from,
     -- The newest pairs come out first: so of a long window its end alone is looked at, its newest million and a half of rows,
     -- and the whole only if too few pairs are new there. Memory follows that, not window and history.
+    -- Minutes are counted only from a day on that surely has as many rows behind it: days are counted without reading.
+    (
+        SELECT greatest({since:DateTime64(9, 'UTC')}, toDateTime64(max(day), 9, 'UTC') - INTERVAL 1 DAY)
+        FROM
+        (
+            SELECT day, sum(if(day > {until:DateTime64(9, 'UTC')}, 0, rows)) OVER (ORDER BY day DESC) AS newer
+            FROM (SELECT _partition_value.1 AS day, count() AS rows FROM audit.access_log GROUP BY day)
+        )
+        WHERE newer >= 2000000
+    ) AS counted_from,
     (
         SELECT greatest({since:DateTime64(9, 'UTC')}, max(minute))
         FROM
@@ -32,8 +42,8 @@ WITH
                 toDateTime64(toStartOfMinute(time), 9, 'UTC') AS minute,
                 sum(count()) OVER (ORDER BY minute DESC) AS newer
             FROM audit.access_log AS log
-            WHERE _partition_value.1 >= received_from
-              AND time >= {since:DateTime64(9, 'UTC')}
+            WHERE _partition_value.1 >= toDate32(counted_from - INTERVAL 1 DAY)
+              AND time >= counted_from
               AND time < {until:DateTime64(9, 'UTC')}
               AND is_end
             GROUP BY minute

@@ -66,7 +66,9 @@ def test_every_query_takes_the_window_and_the_limit_typed(name: str):
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_query_counts_ends_and_bounds_the_partitions(name: str):
     sql = re.sub(r"--[^\n]*", "", QUERIES[name].sql)
-    reads = sql.count("FROM audit.access_log")
+    # Rows of whole days are counted without being read, to see from where on to read.
+    counts = sql.count("_partition_value.1 AS day, count() AS rows FROM audit.access_log GROUP BY day")
+    reads = sql.count("FROM audit.access_log") - counts
 
     assert reads > 0
     assert reads == len(re.findall(r"\bAND is_end\b", sql))
