@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hand_spool import Spool
 
 from spool import Appender
 
@@ -31,3 +32,11 @@ def open_spool(directory: Path) -> Iterator[Callable[..., Appender]]:
     yield appender
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """A spool that is written by hand."""
+    made = Spool(tmp_path)
+    yield made
+    made.writer.close()
