@@ -22,6 +22,8 @@ MAX_BYTES = 8192
 _PCHAR = r"A-Za-z0-9\-._~!$&'()*+,=:@"
 # Paths that are normal already: no escape, no empty segment, no dot segment. Nearly all are.
 _CLEAN = re.compile(rf"(?:/(?!\.{{1,2}}(?:/|\Z))[{_PCHAR}]+)+/?|/", re.ASCII)
+# Of them those without a segment that begins with a dot, where "//" is not in them either: found in half the time.
+_TAME = re.compile(rf"/[/{_PCHAR}]*", re.ASCII)
 _FOREIGN = re.compile(rf"[^/%{_PCHAR}]", re.ASCII)
 _FOREIGN_BUT_PARAMETERS = re.compile(rf"[^/%;{_PCHAR}]", re.ASCII)
 _PARAMETERS = re.compile(r";[^/]*")
@@ -72,6 +74,8 @@ def split(target: str, *, parameters: bool = False) -> Target:
 
 def plain_path(target: str) -> str | None:
     """The path of a target that `split` would leave as it is, found quickly; None for any other."""
+    if _TAME.fullmatch(target) and "//" not in target and "/." not in target and len(target) <= MAX_BYTES:
+        return target
     if "?" not in target:
         return target if len(target) <= MAX_BYTES and _CLEAN.fullmatch(target) else None
     raw, _, query = target.partition("?")

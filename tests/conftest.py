@@ -8,7 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# A busy machine is no failure.
+settings.register_profile("gateledger", deadline=None)
+settings.load_profile("gateledger")
 ROOT = Path(__file__).parent
 # Longest first, so that no worker is left with a long one in the end.
 ORDER = ("e2e", "faults", "integration", "properties", "conformance", "unit")

@@ -5,18 +5,20 @@ it asks the index of every branch, tries the full matcher on what they found, an
 Rules that do not match never count in any of Casbin's effects, so the order of trying does not matter:
 the deciding rule is the first (or last) matching one of its effect in the order of the policy.
 
-Each rule is one entry: its place, whether it denies, its verdict, its fields, and the tests of its patterns.
-All that a decision looks at lies in it: at 100,000 rules the time goes into memory that no cache holds.
+Each rule is one entry: its place, whether it denies, its verdict, its fields, and the tests of its patterns with
+their texts. All that a decision looks at lies in it, and no more: at 100,000 rules the time goes into memory that no
+cache holds. So the text of a test is, wherever it can be, the very one that the index has just compared.
 """
 
 from __future__ import annotations
 
+import ast
 import ipaddress
 import itertools
 from typing import TYPE_CHECKING, Any
 
 from extauthz.engine import reference
-from extauthz.engine.compiled_expression import Expression
+from extauthz.engine.compiled_expression import HOLDER, WHOLE, Expression, placed
 from extauthz.engine.heads import indexed_value
 from extauthz.engine.held import WIDE
 from extauthz.engine.index_build import Builder, dimensions_of
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import FunctionType
 
+    from extauthz.engine.held import Held
     from extauthz.engine.index import Context
     from extauthz.engine.matcher import Branch, Matcher, Test
     from extauthz.engine.model import Model
@@ -38,25 +41,27 @@ if TYPE_CHECKING:
 # Where in an entry the verdict is.
 VERDICT_AT = 2
 
+# Nearly always one rule is found: where it is in the order, and which way it decides, need not be looked at then.
+_ONE = """\
+if len(found) == 1:
+    (entry,) = found
+    return entry if {allowing}{matches} else None
+"""
 _FIRST = """\
 best, first = None, end
 for entry in found:
-    if entry[0] < first{allowing}:
-        {names} = entry
-        if {matches}:
-            best, first = entry, place
+    if entry[0] < first and {allowing}{matches}:
+        best, first = entry, entry[0]
 return best"""
 _DENY_BEFORE_ALLOW = """\
 deny = allow = None
 first, last = end, -1
 for entry in found:
-    if entry[0] < first if entry[1] else entry[0] > last:
-        {names} = entry
-        if {matches}:
-            if denies:
-                deny, first = entry, place
-            else:
-                allow, last = entry, place
+    if (entry[0] < first if entry[1] else entry[0] > last) and {matches}:
+        if entry[1]:
+            deny, first = entry, entry[0]
+        else:
+            allow, last = entry, entry[0]
 return allow if deny is None else deny"""
 
 
@@ -67,7 +72,8 @@ class NotCompiled(Exception):  # noqa: N818 - a way out, not an error
 def compiled(model: Model, matcher: Matcher, rules: Rules, graphs: Mapping[str, RoleGraph]) -> FunctionType:
     """The function of a policy whose matcher is exact.
 
-    `decide(values, roles)` gives the entry of the deciding rule, or None; it raises NotCompiled.
+    `decide(values, roles, held)` gives the entry of the deciding rule, or None; it raises NotCompiled. `held` may be
+    left out, or is what `held_by` gives for the subject in these values and for these roles.
     """
     writer = _Writer(model, matcher, rules, graphs)
     code = compile(writer.source(), "<the compiled matcher>", "exec")
@@ -75,6 +81,18 @@ def compiled(model: Model, matcher: Matcher, rules: Rules, graphs: Mapping[str, 
     # Its globals must not name it: a policy that is replaced has to go at once, not when garbage is collected.
     decide: FunctionType = writer.names.pop("decide")
     return decide
+
+
+def held_by(decide: FunctionType, subject: str, roles: tuple[str, ...]) -> Held | None:
+    """What the policy of this function says that a subject is, for asking it again.
+
+    None where that is not all it takes, and for so many roles that only the policy may keep them, which has a bound.
+    """
+    holder = decide.__globals__.get(HOLDER)
+    if not holder:
+        return None
+    held: Held = holder.held(subject, roles)
+    return None if frozenset in map(type, held) else held
 
 
 class _Writer:
@@ -99,7 +117,14 @@ class _Writer:
     def source(self) -> str:
         """The text of `decide`; fills `names`."""
         matches = self._expression.text(self._matcher.tree)
-        self._builder = Builder(self._rules.fields, self._entries())
+        looked_at = {node.id for node in ast.walk(ast.parse(matches)) if isinstance(node, ast.Name)}
+        fields = [at for at, name in enumerate(self._model.policy) if f"p_{name}" in looked_at]
+        places = self._places(fields)
+        texts = {
+            (function, self._model.policy.index(field)): places[f"text{number}"]
+            for (function, field), number in self._expression.tests.items()
+        }
+        self._builder = Builder(self._rules.fields, self._entries(fields), texts)
         branches = [
             line
             for number, branch in enumerate(self._matcher.branches)
@@ -113,21 +138,19 @@ class _Writer:
             f"context = ({context})",
             "found = []",
             *branches,
-            *self._fold(matches).split("\n"),
+            *self._fold(self._looked_up(matches, places)).split("\n"),
         ]
         self._builder.close()
         self.names.update(self._expression.names)
-        return "def decide(values, roles):\n" + "".join(f"    {line}\n" for line in lines)
+        return "def decide(values, roles, held=None):\n" + "".join(f"    {line}\n" for line in lines)
 
     def _values(self) -> Iterable[str]:
         names = [f"r_{name}" for name in self._model.request]
         yield f"{', '.join(names)}, = values"
         yield f"if not (str is {' is '.join(f'{name}.__class__' for name in names)}):"
         yield "    raise NotCompiled"
-        for test in self._tests():
-            if test.function == "ipMatch":
-                name = self._model.request[test.request or 0]
-                yield f"a_{name} = address(r_{name})"
+        for name in sorted(self._expression.addresses):
+            yield f"a_{name} = address(r_{name})"
 
     def _tests(self) -> Iterable[Test]:
         conjuncts = itertools.chain.from_iterable(self._matcher.branches)
@@ -135,10 +158,11 @@ class _Writer:
 
     def _context(self) -> Iterable[str]:
         for tests in self._asked:
-            value = ", ".join(self._asked_with(test) for test in tests)
             if self._builder.used.isdisjoint({self._asked[tests]}):
                 yield "None"
-            elif tests[0].function in PATTERNS:
+                continue
+            value = ", ".join(self._asked_with(test) for test in tests)
+            if tests[0].function in PATTERNS:
                 yield value
             else:
                 yield value.removeprefix("*") if len(tests) == 1 and tests[0].is_role else f"({value},)"
@@ -165,14 +189,33 @@ class _Writer:
         names |= self._expression.by_lines
         return " or ".join(f"'\\n' in {name}" for name in sorted(names)) or "False"
 
-    def _entries(self) -> list[tuple[Any, ...]]:
+    def _places(self, fields: Sequence[int]) -> dict[str, int]:
+        """Where in an entry is what: these fields, then tests with their texts, as `_entries` puts them."""
+        names = [f"p_{self._model.policy[at]}" for at in fields]
+        for number in self._expression.tests.values():
+            names += f"test{number}", f"text{number}"
+        return {name: at for at, name in enumerate(names, VERDICT_AT + 1)}
+
+    def _looked_up(self, matches: str, places: Mapping[str, int]) -> str:
+        """The expression with each name as what stands for it in an entry, or in its verdict."""
+        whole = {
+            f"{WHOLE}p_{name}": f"entry[{VERDICT_AT}].rule[{at}]"
+            for at, name in enumerate(self._model.policy)
+        }
+        return placed(matches, whole | {name: f"entry[{at}]" for name, at in places.items()})
+
+    def _entries(self, fields_in: Sequence[int]) -> list[tuple[Any, ...]]:
         rules = self._rules
         tests = [
             (Tests(COMPILERS[function]), self._model.policy.index(field))
             for function, field in self._expression.tests
         ]
         entries = [
-            (place, denies, verdict, *fields, *[compiled[fields[at]] for compiled, at in tests])
+            (
+                *(place, denies, verdict),
+                *[fields[at] for at in fields_in],
+                *[part for compiled, at in tests for part in compiled[fields[at]]],
+            )
             for place, (denies, verdict, fields) in enumerate(
                 zip(rules.denies, rules.verdicts, rules.fields, strict=True)
             )
@@ -231,11 +274,8 @@ class _Writer:
         denies_first = effect in {reference.DENY_OVERRIDE, reference.ALLOW_AND_DENY}
         text = _DENY_BEFORE_ALLOW if denies_first else _FIRST
         # What denies never decides under allow-override.
-        allowing = " and not entry[1]" if effect == reference.ALLOW_OVERRIDE else ""
-        tests = "".join(f", {name}" for name in self._expression.tests.values())
-        return text.format(
-            names=f"place, denies, _, {self._fields()}{tests}", matches=matches, allowing=allowing
-        )
+        allowing = "not entry[1] and " if effect == reference.ALLOW_OVERRIDE else ""
+        return (_ONE + text).format(matches=f"({matches})", allowing=allowing)
 
 
 def _variants(context: Context) -> list[Context]:

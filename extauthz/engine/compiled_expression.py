@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from extauthz.engine import reference
 from extauthz.engine.held import Holder, names_of
 from extauthz.engine.matcher import Test
-from extauthz.engine.patterns import BY_LINES, LINE_COMPILERS, Tests
+from extauthz.engine.patterns import BY_LINES, LINE_COMPILERS, Tests, tried
 from extauthz.engine.roles import RequestRoles
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from extauthz.engine.model import Model
     from extauthz.engine.roles import RoleGraph
 
+# The name of what knows all that a subject is, where that is asked without a domain.
+HOLDER = "holder"
+# Stands before a field's name where it is so rarely looked at that it need not lie in the entry.
+WHOLE = "whole_"
 # A role definition, the request value that it is asked about, and the one that is its domain.
 Slot = tuple[str, int, int | None]
 
@@ -36,8 +40,10 @@ class Expression:
         self._listed: set[int] = set()
         self._compared: dict[str, set[int]] = {}
         self._free: set[str] = set()
-        # Which compiled tests an entry needs, by function and field: the name of each.
-        self.tests: dict[tuple[str, str], str] = {}
+        # Which compiled tests an entry needs, by function and field: the number of each, test0 with text0 and so on.
+        self.tests: dict[tuple[str, str], int] = {}
+        # Request values that are addresses.
+        self.addresses: set[str] = set()
         # Request values whose tests differ where they hold a line break; `ragged` then says that one does.
         self.by_lines: set[str] = set()
         self.names: dict[str, Any] = {}
@@ -63,10 +69,14 @@ class Expression:
         request = self._model.request
         subject = f"r_{request[self._model.subject]}"
         for (name, asked, domain), number in self._slots.items():
-            self.names[f"holder_{name}"] = Holder(self._graphs[name], self._values(name))
+            if f"holder_{name}" not in self.names:
+                self.names[f"holder_{name}"] = Holder(self._graphs[name], self._values(name))
             last = "" if domain is None else f", r_{request[domain]}"
             variables = f"own{number}, brought{number}"
-            if name != "g":
+            if (name, asked, domain) == ("g", self._model.subject, None):
+                self.names[HOLDER] = self.names[f"holder_{name}"]
+                yield f"{variables} = held or {HOLDER}.held({subject}, roles)"
+            elif name != "g":
                 yield f"{variables} = holder_{name}.held(r_{request[asked]}, (){last})"
             elif asked == self._model.subject:
                 yield f"{variables} = holder_{name}.held({subject}, roles{last})"
@@ -92,16 +102,22 @@ class Expression:
         if not isinstance(pattern, ast.Name):
             if isinstance(pattern, ast.Constant) and isinstance(value, ast.Name):
                 name = f"constant{len(self.names)}"
-                self.names[name] = LINE_COMPILERS[function](str(pattern.value))
-                return _parsed(f"{name}({value.id}, {pattern.value!r})")
+                self.names |= {"tried": tried, name: LINE_COMPILERS[function](str(pattern.value))}
+                return _parsed(f"tried({name}, {value.id})")
         elif pattern.id.startswith("p_") and isinstance(value, ast.Name) and value.id.startswith("r_"):
-            test = self.tests.setdefault((function, pattern.id[2:]), f"test{len(self.tests)}")
-            argument = f"a_{value.id[2:]}" if function == "ipMatch" else value.id
+            number = self.tests.setdefault((function, pattern.id[2:]), len(self.tests))
+            argument = value.id
+            if function == "ipMatch":
+                argument = f"a_{value.id[2:]}"
+                self.addresses.add(value.id[2:])
+            matches = f"test{number}({argument}, text{number})"
             if function in BY_LINES:
                 self.by_lines.add(value.id)
+                self.names |= {"tried": tried}
                 self.names.setdefault(f"lines_{function}", Tests(LINE_COMPILERS[function]))
-                test = f"(lines_{function}[{pattern.id}] if ragged else {test})"
-            return _parsed(f"{test}({argument}, {pattern.id})")
+                by_lines = f"tried(lines_{function}[{WHOLE}{pattern.id}], {argument})"
+                matches = f"({by_lines} if ragged else {matches})"
+            return _parsed(matches)
         # keyMatch alone takes anything.
         self.names[f"call_{function}"] = reference.matching_functions()[function]
         node.func = ast.Name(f"call_{function}")
@@ -132,6 +148,22 @@ class _Rewriting(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         return self._expression.call(node)
+
+
+class _Placed(ast.NodeTransformer):
+    """Names become what stands at their places."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        place = self._places.get(node.id)
+        return node if place is None else _parsed(place)
+
+
+def placed(matches: str, places: Mapping[str, str]) -> str:
+    """The expression with names replaced by what stands for them."""
+    return ast.unparse(_Placed(places).visit(ast.parse(matches, mode="eval")))
 
 
 def _parsed(text: str) -> ast.expr:

@@ -2,7 +2,7 @@
 
 Invariants:
 - nothing is half-loaded: `from_files` gives an engine without errors, or raises with all findings;
-- an engine never changes: a reload builds another one;
+- an engine never changes, but for what its verdicts are given to keep: a reload builds another one;
 - a request's roles are rows of that request alone; no other request sees them;
 - the answer, and the rule behind it, are pycasbin's for the same rows (tests/properties).
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from extauthz.engine import http_lint, reference
-from extauthz.engine.compiled import VERDICT_AT, NotCompiled, compiled
+from extauthz.engine.compiled import VERDICT_AT, NotCompiled, compiled, held_by
 from extauthz.engine.extension import NO_EXTENSIONS, Extensions
 from extauthz.engine.finding import Finding, PolicyError, Report, errors
 from extauthz.engine.lint import checked
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FunctionType
 
+    from extauthz.engine.held import Held
     from extauthz.engine.roles import RoleGraph
 
 Mode = Literal["indexed", "pycasbin"]
@@ -99,16 +100,22 @@ class Engine:
         """
         return self.verdict(values, roles if roles.__class__ is tuple else tuple(roles))
 
-    def verdict(self, values: tuple[str, ...], roles: tuple[str, ...]) -> Verdict:
-        """As `enforce`, for callers that have them as tuples."""
+    def held(self, subject: str, roles: tuple[str, ...]) -> Held | None:
+        """All that a subject with these roles is, for callers that ask about it again; None where it takes more."""
+        return None if self.decide is None else held_by(self.decide, subject, roles)
+
+    def verdict(self, values: tuple[str, ...], roles: tuple[str, ...], held: Held | None = None) -> Verdict:
+        """As `enforce`, for callers that have them as tuples, and maybe what this engine's `held` gave for them."""
         decide = self.decide
-        if decide is None or len(values) != len(self.model.request):
+        if decide is None:
             return self.scan(values, roles)
         try:
-            entry = decide(values, roles)
+            entry = decide(values, roles, held)
         except NotCompiled:
             return self.scan(values, roles)
         except Exception as error:
+            if len(values) != len(self.model.request):
+                return self.scan(values, roles)
             raise EnforceError(f"the compiled matcher fails on this request: {error}") from error
         if entry is None:
             return self._unmatched()

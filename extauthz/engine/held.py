@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from extauthz.engine.roles import RoleGraph
 
     Names = Collection[str]
+    # All that a name is by the policy (itself may be left out), and by the roles of a request.
+    Held = tuple[Names, Names]
 
 # From here on the rules are not looked up by each name, but by what else is asked.
 WIDE = 64
@@ -54,7 +56,7 @@ class Holder:
     def containers(self) -> tuple[dict[Any, Any], ...]:
         return self._nested, self._many, self._roles
 
-    def held(self, name: str, roles: tuple[str, ...], domain: str = "") -> tuple[Names, Names]:
+    def held(self, name: str, roles: tuple[str, ...], domain: str = "") -> Held:
         """For the subject of the request, whose roles are `roles`."""
         links = self._domains.get(domain, _NONE) if domain else self._plain
         own: Names = links.get(name, ())
@@ -65,9 +67,7 @@ class Holder:
         brought = self._roles.get((domain, roles) if domain else roles)
         return own, self._brought(roles, domain) if brought is None else brought
 
-    def held_by_other(
-        self, name: str, subject: str, roles: tuple[str, ...], domain: str = ""
-    ) -> tuple[Names, Names]:
+    def held_by_other(self, name: str, subject: str, roles: tuple[str, ...], domain: str = "") -> Held:
         """For a name that need not be the subject: it has the request's roles where it has the subject."""
         own, _ = self.held(name, (), domain)
         if roles and (name == subject or subject in own):

@@ -13,7 +13,7 @@ from extauthz.engine.matcher import PATTERNS
 from extauthz.engine.memory import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from extauthz.engine.heads import Head
     from extauthz.engine.index import Entry, Node
@@ -83,9 +83,16 @@ class Split:
 class Builder:
     """Builds trees over one policy's rules."""
 
-    def __init__(self, fields: Sequence[tuple[str, ...]], entries: Sequence[Entry]) -> None:
+    def __init__(
+        self,
+        fields: Sequence[tuple[str, ...]],
+        entries: Sequence[Entry],
+        texts: Mapping[tuple[str, int], int],
+    ) -> None:
+        """`texts`: by function and field, where in an entry is the text that its test is given."""
         self._fields = fields
         self._entries = entries
+        self._texts = texts
         # Which places of the context the trees look at.
         self.used: set[int] = set()
         # By dimension, what is known of each rule's pattern.
@@ -142,11 +149,18 @@ class Builder:
         for rule in rules:
             head = heads[rule]
             if head is None:
-                head = heads[rule] = head_of(function, fields[rule][at])
+                head = heads[rule] = self._shared(head_of(function, fields[rule][at]), function, at, rule)
             groups = split.whole if head[1] else split.heads
             groups.setdefault(head[0], []).append(rule)
         split.heads = _cut(split.heads)
         return split
+
+    def _shared(self, head: Head, function: str, field: int, rule: int) -> Head:
+        """With the text of the rule's test, if that is the same: what the index looked at need not be fetched again."""
+        place = self._texts.get((function, field))
+        if place is not None and self._entries[rule][place] == head.text:
+            return head._replace(text=self._entries[rule][place])
+        return head
 
     def _by_anchors(self, rules: Sequence[int], dimension: Dimension, used: frozenset[Anchor]) -> Split:
         split = Split(dimension)

@@ -2,7 +2,7 @@
 
 Rules:
 - a test answers as Casbin's function of that name does (tests/properties hold it to that);
-- a test is given the pattern that it was made from: patterns of one shape share one test, which stays in the cache;
+- beside the value a test is given a text of its pattern: patterns of one shape share one test, which stays in the cache;
 - plain patterns need no regular expression: a policy of 100,000 paths compiles none;
 - several "/*" in a row are matched without backtracking;
 - a text with a line break is left to the regular expression itself: its "." stops there, its "$" may not.
@@ -28,8 +28,10 @@ from extauthz.engine.translation import (
     translated,
 )
 
-# Called with the value and the pattern.
+# Called with the value and a text.
 Test = Callable[[Any, str], bool]
+# A pattern's test, and its text: what the pattern begins with, as far as that is plain.
+Compiled = tuple[Test, str]
 
 # Functions whose test differs for texts with line breaks.
 BY_LINES = frozenset(PLACEHOLDERS)
@@ -41,101 +43,94 @@ _LOOSE = re.compile(f"{SEGMENT}[^/]")
 _STARS = re.compile(r"\*{2,}")
 
 
-class Tests(dict[str, Test]):
+class Tests(dict[str, Compiled]):
     """The tests of one function, one a pattern of the policy, made when it is first asked for."""
 
-    def __init__(self, compiler: Callable[[str], Test]) -> None:
+    def __init__(self, compiler: Callable[[str], Compiled]) -> None:
         self._compiler = compiler
         super().__init__()
 
-    def __missing__(self, pattern: str) -> Test:
-        test = self[pattern] = self._compiler(pattern)
-        return test
+    def __missing__(self, pattern: str) -> Compiled:
+        compiled = self[pattern] = self._compiler(pattern)
+        return compiled
 
 
-def _key_match(pattern: str) -> Test:
+def tried(compiled: Compiled, value: Any) -> bool:
+    """Whether a value matches."""
+    test, text = compiled
+    return test(value, text)
+
+
+def _key_match(pattern: str) -> Compiled:
     prefix, star, _ = pattern.partition("*")
-    return _starts(len(prefix)) if star else operator.eq
+    return (str.startswith, prefix) if star else (operator.eq, pattern)
 
 
-@functools.lru_cache
-def _starts(length: int) -> Test:
-    """What begins as the pattern does."""
-
-    def test(value: str, pattern: str, length: int = length) -> bool:
-        return value.startswith(pattern[:length])
-
-    return test
+def _key_match2(pattern: str) -> Compiled:
+    return _path(translated("keyMatch2", pattern)) if pattern != "*" else (str.startswith, "")
 
 
-def _key_match2(pattern: str) -> Test:
-    return _path(translated("keyMatch2", pattern)) if pattern != "*" else _starts(0)
-
-
-def _key_match3(pattern: str) -> Test:
+def _key_match3(pattern: str) -> Compiled:
     return _path(translated("keyMatch3", pattern))
 
 
-def _key_match4(pattern: str) -> Test:
+def _key_match4(pattern: str) -> Compiled:
     tokens = PLACEHOLDERS["keyMatch4"].findall(pattern)
     if len(set(tokens)) == len(tokens):
         return _path(translated("keyMatch4", pattern))
     return _by_expression4(pattern)
 
 
-def _key_match5(pattern: str) -> Test:
+def _key_match5(pattern: str) -> Compiled:
     return _without_query(_path(translated("keyMatch5", pattern)))
 
 
-def _without_query(path: Test) -> Test:
-    def test(value: str, pattern: str) -> bool:
-        return path(value.partition("?")[0], pattern)
+def _without_query(compiled: Compiled) -> Compiled:
+    path, plain = compiled
 
-    return test
+    def test(value: str, text: str) -> bool:
+        return path(value.partition("?")[0], text)
+
+    return test, plain
 
 
-def _path(translation: str) -> Test:
+def _path(translation: str) -> Compiled:
     """The test of a translated pattern, for texts without line breaks."""
     if not _META.search(translation):
         stand_in = _STAND_IN.search(translation)
         if stand_in is None:
-            return operator.eq
-        shared = _shared(stand_in.start(), translation[stand_in.start() :])
+            return operator.eq, translation
+        start = stand_in.start()
+        shared = _shared(translation[start:])
         if shared is not None:
-            return shared
+            return shared, translation[:start]
     if is_plain(translation) and not _LOOSE.search(translation):
         return _atomic(translation)
     return _truth(expression_of(translation))
 
 
 @functools.lru_cache(4096)
-def _shared(start: int, rest: str) -> Test | None:
-    """The test of all patterns whose plain text goes up to `start`, where `rest` follows; None: they have none."""
+def _shared(rest: str) -> Test | None:
+    """The test of all patterns in which this follows their plain beginnings; None: they have none."""
     if rest == ANYTHING:
-        return _starts(start)
+        return str.startswith
     is_open = rest.endswith(ANYTHING)
     body = rest[:-1] if is_open else rest
     if ANYTHING not in body:
         if _LOOSE.search(body):
             return None
-        return _segments(start, tuple(body.split(SEGMENT)[1:]), is_open=is_open)
-    return _pieces(start, rest.split(ANYTHING)[1:]) if SEGMENT not in rest else None
+        return _segments(tuple(body.split(SEGMENT)[1:]), is_open=is_open)
+    return _pieces(rest.split(ANYTHING)[1:]) if SEGMENT not in rest else None
 
 
-def _segments(start: int, literals: tuple[str, ...], *, is_open: bool) -> Test:
-    """Plain text up to `start`, then literal texts, each behind a segment that ends at a slash or at the end."""
+def _segments(literals: tuple[str, ...], *, is_open: bool) -> Test:
+    """The text, then literal texts, each behind a segment that ends at a slash or at the end."""
 
     # Defaults are looked up faster than what encloses a function.
-    def test(
-        value: str,
-        pattern: str,
-        start: int = start,
-        literals: tuple[str, ...] = literals,
-        is_open: bool = is_open,
-    ) -> bool:
-        if not value.startswith(pattern[:start]):
+    def test(value: str, text: str, literals: tuple[str, ...] = literals, is_open: bool = is_open) -> bool:
+        if not value.startswith(text):
             return False
-        at = start
+        at = len(text)
         for literal in literals:
             end = value.find("/", at)
             if end < 0:
@@ -148,14 +143,14 @@ def _segments(start: int, literals: tuple[str, ...], *, is_open: bool) -> Test:
     return test
 
 
-def _pieces(start: int, pieces: list[str]) -> Test:
-    """Plain text up to `start`, then literal texts with anything before each, taken where it first comes."""
+def _pieces(pieces: list[str]) -> Test:
+    """The text, then literal texts with anything before each, taken where it first comes."""
     *middle, last = pieces
 
-    def test(value: str, pattern: str) -> bool:
-        if not value.startswith(pattern[:start]):
+    def test(value: str, text: str) -> bool:
+        if not value.startswith(text):
             return False
-        at = start
+        at = len(text)
         for piece in middle:
             at = value.find(piece, at)
             if at < 0:
@@ -166,7 +161,7 @@ def _pieces(start: int, pieces: list[str]) -> Test:
     return test
 
 
-def _atomic(translation: str) -> Test:
+def _atomic(translation: str) -> Compiled:
     """Texts, single characters and segments with anything between: each piece is taken where it first ends.
 
     With "/*" around a piece no later place can do better, so nothing is ever tried twice.
@@ -191,20 +186,20 @@ def _escaped(text: str) -> str:
     return ".".join(re.escape(part) for part in text.split("."))
 
 
-def _truth(expression: str) -> Test:
+def _truth(expression: str) -> Compiled:
     """A regular expression, compiled at its first use: it takes a hundred times as long as any other test."""
     matched: Callable[[str], re.Match[str] | None] | None = None
 
-    def test(value: str, _pattern: str) -> bool:
+    def test(value: str, _text: str) -> bool:
         nonlocal matched
         if matched is None:
             matched = re.compile(expression).match
         return matched(value) is not None
 
-    return test
+    return test, ""
 
 
-def _glob_match(pattern: str) -> Test:
+def _glob_match(pattern: str) -> Compiled:
     while pattern.startswith("*/"):
         pattern = pattern[1:]
     parts = (part if part == "**" else _STARS.sub("*", part) for part in pattern.split("/"))
@@ -213,51 +208,51 @@ def _glob_match(pattern: str) -> Test:
         pattern = "{" + pattern[:-3] + "," + pattern + "}"
     compiled: wcmatch.glob.WcMatcher[str] | None = None
 
-    def test(value: str, _pattern: str) -> bool:
+    def test(value: str, _text: str) -> bool:
         nonlocal compiled
         if compiled is None:
             compiled = wcmatch.glob.compile(pattern, flags=wcmatch.glob.GLOBSTAR | wcmatch.glob.BRACE)
         return bool(compiled.match(value))
 
-    return test
+    return test, ""
 
 
-def _ip_match(pattern: str) -> Test:
+def _ip_match(pattern: str) -> Compiled:
     contains = ipaddress.ip_network(pattern, strict=False).__contains__
 
-    def test(address: Any, _pattern: str) -> bool:
+    def test(address: Any, _text: str) -> bool:
         return contains(address)
 
-    return test
+    return test, ""
 
 
-def _by_expression2(pattern: str) -> Test:
+def _by_expression2(pattern: str) -> Compiled:
     return _truth(expression_of(translated("keyMatch2", pattern)) if pattern != "*" else "^(.*)$")
 
 
-def _by_expression3(pattern: str) -> Test:
+def _by_expression3(pattern: str) -> Compiled:
     return _truth(expression_of(translated("keyMatch3", pattern)))
 
 
-def _by_expression4(pattern: str) -> Test:
+def _by_expression4(pattern: str) -> Compiled:
     tokens = PLACEHOLDERS["keyMatch4"].findall(pattern)
     matched = re.compile(expression_of(translated("keyMatch4", pattern)).replace("[^/]+", "([^/]+)")).match
 
-    def test(value: str, _pattern: str) -> bool:
+    def test(value: str, _text: str) -> bool:
         found = matched(value)
         if found is None:
             return False
         bound = dict(zip(tokens, found.groups(), strict=True))
         return all(bound[token] == group for token, group in zip(tokens, found.groups(), strict=True))
 
-    return test
+    return test, ""
 
 
-def _by_expression5(pattern: str) -> Test:
+def _by_expression5(pattern: str) -> Compiled:
     return _without_query(_truth(expression_of(translated("keyMatch5", pattern))))
 
 
-COMPILERS: dict[str, Callable[[str], Test]] = {
+COMPILERS: dict[str, Callable[[str], Compiled]] = {
     "keyMatch": _key_match,
     "keyMatch2": _key_match2,
     "keyMatch3": _key_match3,
@@ -269,7 +264,7 @@ COMPILERS: dict[str, Callable[[str], Test]] = {
     "ipMatch": _ip_match,
 }
 # The same for texts with line breaks, where they differ.
-LINE_COMPILERS: dict[str, Callable[[str], Test]] = {
+LINE_COMPILERS: dict[str, Callable[[str], Compiled]] = {
     **COMPILERS,
     "keyMatch2": _by_expression2,
     "keyMatch3": _by_expression3,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from casbin.constant import constants
@@ -75,6 +76,7 @@ def _parsed(text: str) -> ast.expr:
         # Of escapes like "\\d" in a matcher's texts, which mean what Casbin takes them for.
         warnings.simplefilter("ignore")
         expression = CoreEnforcer._get_expression(text, {})  # noqa: SLF001 - its only home
+        _let_go(expression)
         body = ast.parse(expression.expr.strip()).body
     if len(body) != 1 or not isinstance(body[0], ast.Expr):
         raise SyntaxError("not one expression")
@@ -95,7 +97,15 @@ def evaluator(functions: dict[str, Callable[..., Any]]) -> Callable[[ast.expr, M
         result: object = simple.eval(names)
         return result
 
+    weakref.finalize(evaluate, _let_go, simple).atexit = False
     return evaluate
+
+
+def _let_go(simple: SimpleEval) -> None:
+    """It holds itself by its own methods: garbage that only a search would find, which there is none while a policy is
+    built, nor ever among what was made then (extauthz.pace).
+    """
+    simple.nodes.clear()
 
 
 class EffectRule:

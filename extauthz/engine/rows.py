@@ -7,6 +7,7 @@ know: each is remarked. Comments stand on lines of their own.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from dataclasses import dataclass
 from dataclasses import field as entry
@@ -72,9 +73,27 @@ def table_of(text: str, report: Report) -> Table:
         else:
             reader.take_odd(block)
         if len(reader.pool) > _POOLED:
-            reader.pool.clear()
+            reader.pool = _often(reader.pool)
     drain(reader.pool)
     return reader.table
+
+
+def _often(pool: dict[str, str]) -> dict[str, str]:
+    """The texts that came most often, half of the pool at the most: roles and services, hardly a path."""
+    # In loops of Python's own: one long call would hold the interpreter.
+    counts: dict[int, int] = {}
+    for text in pool:
+        count = sys.getrefcount(text)
+        counts[count] = counts.get(count, 0) + 1
+    room, least = _POOLED // 2, sys.maxsize
+    for count in sorted(counts, reverse=True):
+        room -= counts[count]
+        if room < 0:
+            break
+        least = count
+    kept = {text: text for text in pool if sys.getrefcount(text) >= least}
+    drain(pool)
+    return kept
 
 
 def _blocks(text: str) -> Iterator[str]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Reason = Literal["rule_allow", "rule_deny", "no_matching_rule"]
 
 
-class Verdict(NamedTuple):
-    """The policy's answer. `rule` holds the deciding row's fields, `text` its line as written."""
+@dataclass(slots=True)
+class Verdict:
+    """The policy's answer. `rule` holds the deciding row's fields, `text` its line as written.
+
+    Nothing of it changes but `kept`, where whoever asks may keep, at hand, what it makes of this verdict alone.
+    """
 
     allowed: bool
     reason_code: Reason
     rule: tuple[str, ...] | None = None
     line: int | None = None
     text: str = ""
+    kept: Any = field(default=None, compare=False, repr=False)
 
 
-# No rule decided.
+# No rule decided. These are every policy's: what is kept in them must not be one policy's.
 UNMATCHED = Verdict(allowed=False, reason_code="no_matching_rule")
 UNDENIED = Verdict(allowed=True, reason_code="rule_allow")
 

@@ -28,6 +28,9 @@ WORLDS = LONG or 2_800
 def of_ours(engine: Engine, values: tuple[str, ...], roles: tuple[str, ...]) -> tuple[object, ...]:
     try:
         verdict = engine.enforce(*values, roles=roles)
+        # Whoever keeps what a subject is gets the same answer.
+        held = engine.held(values[engine.model.subject], roles)
+        assert engine.verdict(values, roles, held) is verdict
     except EnforceError:
         return ("error",)
     return verdict.allowed, verdict.rule or ()

@@ -9,10 +9,11 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import httpx
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from access import BadPath, normalise, split
+from access import BadPath, normalise, plain_path, split
+from access.path import MAX_BYTES
 
 _PIECES = st.sampled_from(
     [
@@ -115,6 +116,58 @@ def test_the_query_never_changes_the_path(raw: str, query: str) -> None:
 
     assert path == target.path
     assert query == target.query
+
+
+@settings(max_examples=500)
+@given(PATHS | st.text(), st.none() | st.text(max_size=8))
+def test_a_plain_path_is_what_splitting_leaves_as_it_is(raw: str, query: str | None) -> None:
+    target = raw if query is None else f"{raw}?{query}"
+
+    found = plain_path(target)
+
+    assert found in {None, target.partition("?")[0]}
+    assert found is None or found == split(target).path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/a", "/a/", "/.well-known/a", "/a/..b/c.d", "/...", "/a:b@c/~d-_e!f$g&h'i(j)k*l+m,n=o"],
+)
+def test_most_paths_are_plain(path: str) -> None:
+    assert plain_path(path) == path
+    assert plain_path(f"{path}?a=b/../c//d") == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "*",
+        "a",
+        "//",
+        "/a//b",
+        "/.",
+        "/..",
+        "/a/.",
+        "/a/..",
+        "/../a",
+        "/a/./b",
+        "/%41",
+        "/a;b",
+        "/a#b",
+        "/ä",
+    ],
+)
+def test_other_paths_are_not(path: str) -> None:
+    assert plain_path(path) is None
+    assert plain_path(f"{path}?a=b") is None
+
+
+def test_a_path_that_is_too_long_is_not_plain() -> None:
+    longest = "/" + "a" * (MAX_BYTES - 1)
+
+    assert plain_path(longest) == longest
+    assert plain_path(longest + "a") is None
 
 
 @pytest.mark.parametrize("byte", range(256))

@@ -160,3 +160,19 @@ def test_nothing_is_kept_about_subjects_that_are_only_asked_about() -> None:
         engine.enforce(f"unknown-{number}", "/a", "GET", roles=("role:x",))
 
     assert before == repr(engine.graphs)
+
+
+@pytest.mark.parametrize(
+    ("matcher", "address", "allowed"),
+    [
+        ("!ipMatch(r.obj, p.obj)", "11.0.0.1", True),
+        ("!ipMatch(r.obj, p.obj)", "10.0.0.1", False),
+        ("r.sub == p.sub && !ipMatch(r.obj, p.obj)", "11.0.0.1", True),
+        ("r.sub == p.sub && !ipMatch(r.obj, p.obj)", "10.0.0.1", False),
+    ],
+)
+def test_what_lies_outside_of_a_network_can_be_asked_for(matcher: str, address: str, allowed: bool) -> None:
+    engine = Engine.from_source(source("p, alice, 10.0.0.0/8, GET, allow\n", model_text(matcher=matcher)))
+
+    assert engine.mode == "indexed"
+    assert engine.enforce("alice", address, "GET").allowed is allowed
