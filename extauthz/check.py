@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from extauthz.decide import Rules, Snapshot
     from extauthz.identity_settings import IdentitySettings
+    from extauthz.usual import Usual
 
 _MALFORMED = "the Check is no CheckRequest"
 _UNREADABLE = Identity(UNKNOWN, "the claims of the token cannot be read: nested too deeply")
@@ -78,15 +79,15 @@ class Checker:
         """As `check`, for who has to keep the decision before it is told."""
         started = time.perf_counter_ns()
         try:
-            return self._checked(message, started)
+            usual = usual_from(message)
+            snapshot = self._snapshot()
+            if usual and (found := self._familiar.answered(usual, snapshot, started)):
+                return _checked(Checked, found)
+            return self._in_general(message, usual, snapshot, started)
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "I could not decide"
             return self._failed(error, started, _request_id(message))
 
-    def _checked(self, message: bytes, started: int) -> Checked:
-        usual = usual_from(message)
-        snapshot = self._snapshot()
-        if usual and (found := self._familiar.answered(usual, snapshot, started)):
-            return _checked(Checked, (*found, started))
+    def _in_general(self, message: bytes, usual: Usual | None, snapshot: Snapshot, started: int) -> Checked:
         decision, request_id = self._decide(message, snapshot)
         checked, answered = self._answered(decision, started, request_id)
         if usual:

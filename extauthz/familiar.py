@@ -3,7 +3,7 @@
 Invariants, each a test of its name:
 - an answer is, byte for byte but for its id and its times, what the general way gives (tests/properties);
 - whatever is unusual, or was not seen before, goes the general way, which is where the pieces come from;
-- what is kept is bounded, and a new policy forgets what was kept of the old one.
+- what is kept is bounded, and what was kept of an earlier policy counts for nothing.
 
 A piece is kept under all that it can depend on. Who asks, as far as Envoy's metadata, the route and whether a token
 came say it: subject, roles, service, and an answer's head. Method and host: that they are
@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from access import Decision, ReasonCode, plain_path
 from access.subject import ANONYMOUS_NAME
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from extauthz.decide import Snapshot
     from extauthz.engine import Engine, Verdict
+    from extauthz.engine.held import Held
     from extauthz.usual import Usual, Who
     from extauthz.wire import Answered
 
@@ -48,9 +50,12 @@ _POLICY_DECIDED = frozenset(
     {ReasonCode.RULE_ALLOW, ReasonCode.RULE_DENY, ReasonCode.NO_MATCHING_RULE, ReasonCode.UNAUTHENTICATED}
 )
 _MAX_KEPT = 8_192
-_DECIDE_US = tuple(wire.metadata_entry("decide_us", str(us)) for us in range(1_000))
+# Some 400 bytes each.
+_MAX_RULES = 65_536
+_DECIDES, _RESOURCES = 1_000, 512
+_DECIDE_US = tuple(wire.metadata_entry("decide_us", str(us)) for us in range(_DECIDES))
 _ID_ENTRY = wire.metadata_begin("decision_id", 36)
-_RESOURCE = tuple(wire.metadata_begin("resource", size) for size in range(512))
+_RESOURCE = tuple(wire.metadata_begin("resource", size) for size in range(_RESOURCES))
 _IDS = DecisionIds()
 
 K = TypeVar("K", bound="Hashable")
@@ -91,7 +96,11 @@ class Kept(dict[K, V | None]):
 
 @dataclass(slots=True)
 class _Who:
-    """One who asks. As small as may be: at many users a Check's time goes into memory that no cache holds."""
+    """One who asks. As small as may be: at many users a Check's time goes into memory that no cache holds.
+
+    `held` is one object, for threads may see two policies at a time: a policy's versions, the very object, and what the
+    subject is by it.
+    """
 
     name: str
     roles: tuple[str, ...]
@@ -101,24 +110,46 @@ class _Who:
     # An answer's head, cut at its ids, of one that allows; and of others by reason code.
     allowing: tuple[bytes, ...] | None = None
     others: dict[ReasonCode, tuple[bytes, ...]] | None = None
+    held: tuple[bytes | None, Held | None] = (None, None)
 
 
-@dataclass(slots=True)
-class _Rule:
-    # Not for reading: as long as it is kept no other verdict has its id.
-    verdict: Verdict
-    reason_code: ReasonCode
-    metadata: bytes
+class _Rule(NamedTuple):
+    """What a verdict comes to, kept in it; None where that is not known yet.
+
+    Apart for anonymous, who hears another reason where nothing allows: else the two would take turns in forgetting.
+    """
+
+    anonymous_code: ReasonCode | None = None
+    anonymous_metadata: bytes = b""
+    code: ReasonCode | None = None
+    metadata: bytes = b""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Policy:
-    """What is known of one policy, and of its rules, by their verdicts' ids: for anonymous, and for others."""
-
     version: str = ""
     versions: bytes = b""
-    of_others: Kept[int, _Rule] = field(default_factory=Kept)
-    of_anonymous: Kept[int, _Rule] = field(default_factory=Kept)
+
+
+class _Learned:
+    """The verdicts in which something is kept, oldest first: of earlier policies, then of the one in force."""
+
+    def __init__(self) -> None:
+        self._verdicts: deque[Verdict] = deque()
+        self._earlier = 0
+
+    def add(self, verdict: Verdict) -> None:
+        """One more of the policy in force, at the expense of the oldest."""
+        self._verdicts.append(verdict)
+        # Of earlier policies two for each: all at once would take long.
+        for _ in range(min(2, self._earlier)):
+            self._verdicts.popleft()
+            self._earlier -= 1
+        if len(self._verdicts) > _MAX_RULES:
+            self._verdicts.popleft().kept = None
+
+    def new_policy(self) -> None:
+        self._earlier = len(self._verdicts)
 
 
 class Familiar:
@@ -134,11 +165,12 @@ class Familiar:
         # Read at once: threads may answer while a new policy is learned. Not the engine, which would live as long as
         # this does (extauthz.engine.release).
         self._policy = _Policy()
+        self._learned = _Learned()
 
     def answered(
         self, usual: Usual, snapshot: Snapshot, started_ns: int
-    ) -> tuple[bytes, bytes, ReasonCode] | None:
-        """The answer, its journal entry and its reason; None where it has to come the general way.
+    ) -> tuple[bytes, bytes, ReasonCode, int] | None:
+        """The answer, its journal entry, its reason and its start; None where it has to come the general way.
 
         Raises what the engine raises.
         """
@@ -153,17 +185,24 @@ class Familiar:
             or action is None
             or path is None
             or engine is None
-            or engine.version != policy.version
+            or engine.source.version != policy.version
         ):
             return None
+        by, held = who.held
+        if by is not policy.versions:
+            # Roles are the subject's: a policy in which they are another value's is refused (engine.http_lint).
+            held = engine.held(who.name, who.roles)
+            who.held = policy.versions, held
         values: tuple[str, ...] = (who.name, who.service, path, method)
         if self._order != _IN_ORDER:
             values = tuple([values[place] for place in self._order])
-        verdict = engine.verdict(values, who.roles)
-        rule = (policy.of_anonymous if who.anonymous else policy.of_others)[id(verdict)]
+        rule = engine.verdict(values, who.roles, held).kept
         if rule is None:
             return None
-        reason_code = rule.reason_code
+        if who.anonymous:
+            reason_code, said, _, _ = rule
+        else:
+            _, _, reason_code, said = rule
         if reason_code is ReasonCode.RULE_ALLOW:
             head = who.allowing
         else:
@@ -174,20 +213,14 @@ class Familiar:
         name = _IDS.make(now // 1_000_000)
         resource = path.encode()
         size = len(resource)
+        begin = _RESOURCE[size] if size < _RESOURCES else wire.metadata_begin("resource", size)
         took = (time.perf_counter_ns() - started_ns) // 1000
+        decide_us = _DECIDE_US[took] if took < _DECIDES else wire.metadata_entry("decide_us", str(took))
         metadata = b"".join(
-            (
-                *(_ID_ENTRY, name, who.metadata, action),
-                *(
-                    _RESOURCE[size] if size < len(_RESOURCE) else wire.metadata_begin("resource", size),
-                    resource,
-                ),
-                *(rule.metadata, policy.versions),
-                _DECIDE_US[took] if took < len(_DECIDE_US) else wire.metadata_entry("decide_us", str(took)),
-            )
+            (_ID_ENTRY, name, who.metadata, action, begin, resource, said, policy.versions, decide_us)
         )
         answer = wire.with_metadata(name.join(head), metadata)
-        return answer, wire.journal_entry(metadata, request_id, now), reason_code
+        return answer, wire.journal_entry(metadata, request_id, now), reason_code, started_ns
 
     def learn(self, usual: Usual, decision: Decision, answered: Answered, engine: Engine | None) -> None:
         """Keep what the general way's answer to a usual Check can say of others."""
@@ -203,6 +236,7 @@ class Familiar:
             return
         if engine.version != self._policy.version:
             self._policy = _Policy(engine.version, _entries(said, _BY_POLICY))
+            self._learned.new_policy()
         who = self._who[key]
         if who is None:
             who = _who(said, decision)
@@ -229,10 +263,13 @@ class Familiar:
         verdict = engine.verdict(tuple(asked[place] for place in self._order), request.subject.request_roles)
         if (verdict.allowed, verdict.line) != (decision.allowed, decision.rule_line):
             return
-        rule = _Rule(verdict, decision.reason_code, _entries(said, _BY_RULE))
-        anonymous = request.subject.name == ANONYMOUS_NAME
-        rules = self._policy.of_anonymous if anonymous else self._policy.of_others
-        rules.keep(id(verdict), rule)
+        if verdict.kept is None:
+            self._learned.add(verdict)
+        rule, code, metadata = verdict.kept or _Rule(), decision.reason_code, _entries(said, _BY_RULE)
+        if request.subject.name == ANONYMOUS_NAME:
+            verdict.kept = rule._replace(anonymous_code=code, anonymous_metadata=metadata)
+        else:
+            verdict.kept = rule._replace(code=code, metadata=metadata)
 
 
 def _who(said: dict[str, str], decision: Decision) -> _Who:

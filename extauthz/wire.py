@@ -17,7 +17,7 @@ from extauthz.shallow import varint, without
 from protos.gen import core_pb2, ext_authz_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from google.protobuf.struct_pb2 import Struct, Value
 
@@ -41,14 +41,27 @@ _WWW_AUTHENTICATE = {
     ReasonCode.UNAUTHENTICATED: 'Bearer realm="gateledger"',
     ReasonCode.INVALID_CREDENTIAL: 'Bearer realm="gateledger", error="invalid_token"',
 }
-# Tags of ledger/schema/decision.proto: field and wire type.
-_ENTRY = _METADATA = b"\x0a"
-_REQUEST_ID = b"\x12"
+
+
+def _begins(tag: bytes) -> Callable[[int], bytes]:
+    """What stands before a field of so many bytes."""
+    return lambda size: tag + varint(size)
+
+
+# Tags of CheckResponse.dynamic_metadata and of ledger/schema/decision.proto, each with its field's length.
+_dynamic_metadata_begin = _begins(b"\x22")
+_entry = _said = _begins(b"\x0a")
+_named = _begins(b"\x12")
+# Made beforehand for nearly all: they are on the way of every Check.
+_USUAL = 2_048
+_DYNAMIC_METADATA_BEGIN, _SAID, _NAMED = (
+    tuple(map(begins, range(_USUAL))) for begins in (_dynamic_metadata_begin, _said, _named)
+)
+_ENTRY = _SAID
+# decision.proto's time, a fixed64: its tag, and the bytes of both.
 _TIME = b"\x19"
-# Of an entry's content what is neither a text nor a text's length: three tags and the time.
-_ENTRY_AROUND = len(_METADATA + _REQUEST_ID + _TIME) + 8
-# Tags of google.protobuf.Struct, and of CheckResponse.dynamic_metadata.
-_DYNAMIC_METADATA = b"\x22"
+_TIMED = 9
+# Tags of google.protobuf.Struct.
 _FIELDS = _MAP_KEY = b"\x0a"
 _MAP_VALUE = b"\x12"
 _STRING_VALUE = b"\x1a"
@@ -153,7 +166,10 @@ def answer_to(
 
 def with_metadata(head: bytes, metadata: bytes) -> bytes:
     """A whole answer: what it says to Envoy, and what it says of the decision."""
-    return b"".join((head, _DYNAMIC_METADATA, varint(len(metadata)), metadata))
+    size = len(metadata)
+    return b"".join(
+        (head, _DYNAMIC_METADATA_BEGIN[size] if size < _USUAL else _dynamic_metadata_begin(size), metadata)
+    )
 
 
 def metadata_entry(key: str, value: str) -> bytes:
@@ -175,12 +191,12 @@ def journal_entry(metadata: bytes, request_id: bytes, time_ns: int) -> bytes:
 
     Written by hand: the metadata is serialised already, and this is on the way of every Check.
     """
-    size, named = varint(len(metadata)), varint(len(request_id))
-    content = len(metadata) + len(request_id) + len(size) + len(named) + _ENTRY_AROUND
-    time = time_ns.to_bytes(8, "little")
-    return b"".join(
-        (_ENTRY, varint(content), _METADATA, size, metadata, _REQUEST_ID, named, request_id, _TIME, time)
-    )
+    size, named = len(metadata), len(request_id)
+    said = _SAID[size] if size < _USUAL else _said(size)
+    by_name = _NAMED[named] if named < _USUAL else _named(named)
+    content = size + named + len(said) + len(by_name) + _TIMED
+    begin = _ENTRY[content] if content < _USUAL else _entry(content)
+    return b"".join((begin, said, metadata, by_name, request_id, _TIME, time_ns.to_bytes(8, "little")))
 
 
 def _sealed(response: ext_authz_pb2.CheckResponse, *, allow: bool) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_texts import SAMPLE
 
-from extauthz import check
+from extauthz import check, familiar
 from extauthz.check import Checked, Checker
 from extauthz.decide import Rules, Snapshot
-from extauthz.engine import Engine
+from extauthz.engine import Engine, Verdict
 from extauthz.identity_settings import IdentitySettings, Issuer
 from extauthz.shallow import varint
 from extauthz.usual import Shallow, usual_from
@@ -246,6 +248,91 @@ def test_a_new_policy_is_asked_at_once_and_named_in_its_answers(tmp_path: Any) -
     assert [each.reason_code for each in after] == ["rule_allow", "rule_allow"]
     assert versions == {replacement.version}
     assert without == "policy_unavailable"
+
+
+def test_what_a_subject_is_by_one_policy_counts_for_nothing_by_another(tmp_path: Path) -> None:
+    def engine(member: str) -> Engine:
+        policy = tmp_path / f"{member}.csv"
+        policy.write_text(f"p, role:reader, orders, /orders/:id, GET, allow\ng, {member}, role:reader\n")
+        return Engine.from_files(SAMPLE / "model.conf", policy, ATTRIBUTES)
+
+    alices, zoes = Snapshot(engine("alice")), Snapshot(engine("zoe"))
+    now = [alices]
+    one = Checker(
+        IdentitySettings(issuers=(Issuer(name="demo"),)),
+        Rules(ATTRIBUTES),
+        lambda: now[0],
+        lambda *_: None,
+        structlog.get_logger(),
+    )
+    told = []
+    for now[0] in (alices, zoes, alices):
+        told += [one.checked(asked(tokens=token(name))).reason_code for name in ("alice", "zoe") * 2]
+
+    reader, other = "rule_allow", "no_matching_rule"
+    assert told == [reader, other] * 2 + [other, reader] * 2 + [reader, other] * 2
+
+
+def test_what_a_rule_means_to_anonymous_is_kept_beside_what_it_means_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "policy.csv"
+    policy.write_text("p, anonymous, orders, /orders/1, GET, deny\np, alice, orders, /orders/1, GET, deny\n")
+    decided = Snapshot(Engine.from_files(SAMPLE / "model.conf", policy, ATTRIBUTES))
+    remembers = checker(decided)
+    messages = [asked(path="/orders/2"), asked(path="/orders/2", tokens={}, authorization=[])]
+    general = [substance(checker(decided).checked(each)) for each in messages]
+    first = [substance(remembers.checked(each)) for each in messages]
+
+    monkeypatch.setattr(check, "decide", lambda *_: pytest.fail("the general way"))
+
+    assert first == general
+    assert [substance(remembers.checked(each)) for each in messages] == general
+
+
+def test_verdicts_of_earlier_policies_are_let_go_two_for_each_new_one() -> None:
+    verdicts = [Verdict(allowed=True, reason_code="rule_allow", line=line) for line in range(1, 7)]
+
+    def references() -> list[int]:
+        return [sys.getrefcount(verdict) for verdict in verdicts]
+
+    before = references()
+    learned = familiar._Learned()
+    for line in range(6):
+        learned.add(verdicts[line])
+
+    learned.new_policy()
+    for line in (7, 8):
+        learned.add(Verdict(allowed=True, reason_code="rule_allow", line=line))
+
+    assert references() == [*before[:4], before[4] + 1, before[5] + 1]
+
+
+def test_so_many_roles_that_only_the_policy_may_keep_them_are_not_kept_with_who_has_them(
+    tmp_path: Path,
+) -> None:
+    policy = tmp_path / "policy.csv"
+    roles = "".join(f"g, alice, role:{number}\n" for number in range(40))
+    policy.write_text(f"p, role:7, orders, /orders/:id, GET, allow\ng, zoe, role:7\n{roles}")
+    engine = Engine.from_files(SAMPLE / "model.conf", policy, ATTRIBUTES)
+
+    assert engine.held("zoe", ()) is not None
+    assert engine.held("alice", ()) is None
+    assert engine.verdict(("alice", "orders", "/orders/1", "GET"), ()).allowed
+
+
+def test_what_is_kept_of_rules_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(familiar, "_MAX_RULES", 3)
+    policy = tmp_path / "policy.csv"
+    policy.write_text("".join(f"p, alice, orders, /orders/{number}, GET, allow\n" for number in range(6)))
+    engine = Engine.from_files(SAMPLE / "model.conf", policy, ATTRIBUTES)
+    remembers = checker(Snapshot(engine))
+    for number in (*range(6), *range(6)):
+        assert remembers.checked(asked(path=f"/orders/{number}")).reason_code == "rule_allow"
+
+    kept = [number for number, verdict in enumerate(engine.rules.verdicts) if verdict.kept]
+
+    assert kept == [3, 4, 5]
 
 
 def test_a_second_line_with_the_host_is_refused_though_both_say_the_same() -> None:
