@@ -139,13 +139,14 @@ class DecisionJournal:
     def _take(self, node: str, entry: bytes) -> _Group | None:
         """The group that the decision is in now; None where there is no room. On the way of every Check."""
         size, tally = len(entry), self._tally
-        if tally.pending_bytes + size > self._most_pending:
+        pending = tally.pending_bytes + size
+        if pending > self._most_pending:
             return None
-        tally.pending_bytes += size
+        tally.pending_bytes = pending
         group = self._next or self._begun()
         group.gathering[node].append(entry)
-        group.gathered += size
-        if group.gathered >= _RECORD_BYTES:
+        gathered = group.gathered = group.gathered + size
+        if gathered >= _RECORD_BYTES:
             group.whole()
         return group
 

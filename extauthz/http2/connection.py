@@ -128,6 +128,11 @@ class Connection(Requests, asyncio.Protocol):
         end, unpack, handlers = len(data), frames.HEAD.unpack_from, _HANDLERS
         while end - at >= frames.HEAD_BYTES:
             length_kind, flags, number = unpack(data, at)
+            usual = self._usual
+            if usual is not None and length_kind == usual.length_kind:
+                begun, at = at, self._usual_calls(usual, data, at)
+                if at > begun:
+                    continue
             start = at + frames.HEAD_BYTES
             stop = start + (length_kind >> 8)
             if stop - start > frames.MAX_FRAME_BYTES:

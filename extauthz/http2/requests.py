@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from extauthz.http2 import frames
@@ -14,11 +16,29 @@ from extauthz.http2.streams import Streams
 
 if TYPE_CHECKING:
     from extauthz.http2.hpack import Header
-    from extauthz.http2.server import Server
+    from extauthz.http2.method import Method
+    from extauthz.http2.server import Call, Server
 
 # A DATA frame with less, that does not end its message, does nothing but cost.
 _TINY_BYTES = 64
 _TOO_MUCH = Head(status=Status.RESOURCE_EXHAUSTED, text="headers larger than this server takes")
+
+
+class _Usual:
+    """What usual calls begin with: a whole header block without surprises, and what it means."""
+
+    __slots__ = ("around", "block", "head", "length_kind", "method", "unpack")
+
+    def __init__(self, block: bytes, head: Head, method: Method) -> None:
+        self.block = block
+        self.head = head
+        self.method = method
+        # Of the block's frame, as `unpack` gives it.
+        self.length_kind = len(block) << 8 | frames.HEADERS
+        # Both frames' heads, the block between them, and the message's prefix.
+        both = _both_frames(len(block))
+        self.unpack = both.unpack_from
+        self.around = both.size
 
 
 class Requests(Streams):
@@ -26,9 +46,57 @@ class Requests(Streams):
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
+        # What the next calls probably are: like the last one whose headers were known.
+        self._usual: _Usual | None = None
+        self._most_usual = min(self.limits.message_bytes, frames.MAX_FRAME_BYTES) - PREFIX_BYTES
         self._hpack = Decoder(self.limits.header_list_bytes)
         # The block that CONTINUATION frames still add to: stream, flags, parts.
         self._block: tuple[int, int, list[bytes]] | None = None
+
+    def _usual_calls(self, usual: _Usual, data: bytes, at: int) -> int:
+        """Take the calls that stand at `at` one after another, as long as they are usual; where they end.
+
+        Nearly all are: the headers are those of the call before, byte for byte, and the frame behind them is the
+        whole message. This is what `_on_headers` and `_on_data` do with such two frames, at once; nothing is taken
+        of a call that is not quite so, which then comes frame by frame.
+        """
+        if self._block or self.draining or self._hpack.capacity:
+            return at
+        block, head, method, length_kind = usual.block, usual.head, usual.method, usual.length_kind
+        unpack, around, most, limits = usual.unpack, usual.around, self._most_usual, self.limits
+        end, streams, since, window = len(data), self.streams, self.heard, limits.stream_window
+        room, last, free = self._room, self._last, limits.streams - len(streams)
+        least_room = (limits.connection_window + 1) // 2
+        calls: list[Call] = []
+        while end - at >= around and len(calls) < free:
+            kind, flags, number, said, told, ends, same, compressed, size = unpack(data, at)
+            message = at + around
+            stop = message + size
+            room -= size + PREFIX_BYTES
+            if (
+                kind != length_kind
+                or number > STREAM_MASK
+                or flags != frames.END_HEADERS
+                or number != last + 2
+                or said != block
+                # DATA is 0: the lengths are those of one message.
+                or told != size + PREFIX_BYTES << 8
+                or ends != frames.END_STREAM
+                or same != number
+                or compressed
+                or size > most
+                or stop > end
+                or room < least_room
+            ):
+                break
+            stream = streams[number] = Stream(head, since, window)
+            stream.ended = True
+            calls.append((self, number, stream, method, data[message:stop]))
+            last, at = number, stop
+            self._room = room
+        self._last = last
+        self.server.take_all(calls, method)
+        return at
 
     def _on_data(self, flags: int, number: int, data: bytes, start: int, stop: int) -> None:
         stream = self.streams.get(number)
@@ -48,12 +116,12 @@ class Requests(Streams):
             and not data[start]
             and int.from_bytes(data[start + 1 : start + PREFIX_BYTES]) == size - PREFIX_BYTES
             and stream.head.content_length is None
-            and stream.head.method is not None
+            and (method := stream.head.method) is not None
             and size <= self.limits.message_bytes
         ):
             # Nearly every message: whole, in one frame.
             stream.ended = True
-            self.server.take(self, number, stream, data[start + PREFIX_BYTES : stop])
+            self.server.take(self, number, stream, method, data[start + PREFIX_BYTES : stop])
             return
         self._part(flags, number, stream, frames.unpadded(flags, data[start:stop]), size)
 
@@ -92,7 +160,8 @@ class Requests(Streams):
         told = stream.head.content_length
         if told is not None and told != stream.size:
             raise StreamFault(number, ErrorCode.PROTOCOL_ERROR, "another length than content-length says")
-        if stream.head.method is None:
+        method = stream.head.method
+        if method is None:
             self.end(number, stream, stream.head)
             return
         parts, stream.parts = stream.parts or [], None
@@ -103,7 +172,7 @@ class Requests(Streams):
         except RpcError as error:
             self.end(number, stream, Head(status=error.status, text=error.text))
             return
-        self.server.take(self, number, stream, message)
+        self.server.take(self, number, stream, method, message)
 
     def _late_data(self, number: int, stream: Stream | None) -> None:
         if stream is None and (number > self._last or not number & 1):
@@ -165,6 +234,7 @@ class Requests(Streams):
         plain = self._hpack.capacity == 0
         known = self.server.heads.get(block) if plain else None
         if known is not None:
+            self._expect(block, known)
             return known
         headers = self._decoded(block)
         if headers is None:
@@ -176,6 +246,11 @@ class Requests(Streams):
         if plain and block[0] & 0xE0 != 0x20:
             self.server.remember(block, head)
         return head
+
+    def _expect(self, block: bytes, head: Head) -> None:
+        """Calls like this one may follow; they will not need to be looked at in detail."""
+        if head.method is not None and head.content_length is None and len(block) <= frames.MAX_FRAME_BYTES:
+            self._usual = _Usual(block, head, head.method)
 
     def _decoded(self, block: bytes) -> list[Header] | None:
         try:
@@ -198,3 +273,8 @@ class Requests(Streams):
             raise StreamFault(number, ErrorCode.PROTOCOL_ERROR, "trailers that are none")
         else:
             self._ended(number, stream)
+
+
+@lru_cache(64)
+def _both_frames(block_bytes: int) -> struct.Struct:
+    return struct.Struct(f">IBI{block_bytes}sIBIBI")

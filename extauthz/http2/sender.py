@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _GRPC = literal(b"content-type", b"application/grpc")
 _ANSWER = b"\x88" + _GRPC + literal(b"grpc-accept-encoding", b"identity")
 _FINE = literal(b"grpc-status", b"0")
+_LAST = frames.END_HEADERS | frames.END_STREAM
 
 
 def _before_stream(payload: bytes, flags: int) -> bytes:
@@ -27,10 +29,11 @@ def _before_stream(payload: bytes, flags: int) -> bytes:
     return frames.frame(frames.HEADERS, flags, 0, payload)[:5]
 
 
-# An answer that fits into the windows and one frame, around stream numbers and lengths.
+# A whole answer around its message: HEADERS and the beginning of DATA, then the trailers.
 _HEADERS = _before_stream(_ANSWER, frames.END_HEADERS)
-_DATA = bytes((frames.DATA, 0))
-_TRAILERS = _before_stream(_FINE, frames.END_HEADERS | frames.END_STREAM)
+_TRAILERS = _before_stream(_FINE, _LAST)
+_before = struct.Struct(f">5sI{len(_ANSWER)}sIBIBI").pack
+_behind = struct.Struct(f">5sI{len(_FINE)}s").pack
 
 
 class Sender:
@@ -62,15 +65,15 @@ class Sender:
             and not self.blocked
         ):
             self.window -= size
-            on = number.to_bytes(4)
+            length = size - PREFIX_BYTES
             self.out += (
-                *(_HEADERS, on, _ANSWER),
-                *(size.to_bytes(3), _DATA, on, b"\x00", (size - PREFIX_BYTES).to_bytes(4), message),
-                *(_TRAILERS, on, _FINE),
+                _before(_HEADERS, number, _ANSWER, size << 8 | frames.DATA, 0, number, 0, length),
+                message,
+                _behind(_TRAILERS, number, _FINE),
             )
             return True
         self.begin(number)
-        stream.tail = frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, _FINE)
+        stream.tail = frames.frame(frames.HEADERS, _LAST, number, _FINE)
         return self.message(number, stream, message)
 
     def begin(self, number: int) -> None:
@@ -92,13 +95,13 @@ class Sender:
             block = literal(b":status", str(head.http_status).encode())
         else:
             block = b"\x88" + _GRPC + _status(head.status, head.text)
-        self.out.append(frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, block))
+        self.out.append(frames.frame(frames.HEADERS, _LAST, number, block))
 
     def end(self, number: int, status: int, text: str) -> None:
         """Trailers behind messages, whatever waits."""
         self.drop(number)
         block = _status(status, text)
-        self.out.append(frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, block))
+        self.out.append(frames.frame(frames.HEADERS, _LAST, number, block))
 
     def drop(self, number: int) -> None:
         """What waits on a stream is not sent any more."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from extauthz.http2.connection import Connection
 from extauthz.http2.frames import ErrorCode
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from extauthz.http2.method import Feed, Method
     from extauthz.http2.stream import Stream
     from extauthz.http2.streams import Streams
+
+# A whole call: its connection, its stream's number and state, what it calls, its message.
+Call = tuple["Streams", int, "Stream", "Method", bytes]
 
 # How many calls are answered before other connections get a look in.
 _TURN = 32
@@ -50,7 +53,7 @@ class Server:
         self.inside = 0
         self.connections: set[Connection] = set()
         self._failed = failed
-        self._queue: deque[tuple[Streams, int, Stream, bytes]] = deque()
+        self._queue: deque[Call] = deque()
         self._listeners: list[asyncio.AbstractServer] = []
         self._again = False
         self._sweeper: asyncio.TimerHandle | None = None
@@ -103,31 +106,46 @@ class Server:
             self.heads.clear()
         self.heads[block] = head
 
-    def take(self, connection: Streams, number: int, stream: Stream, message: bytes) -> None:
+    def take(self, connection: Streams, number: int, stream: Stream, method: Method, message: bytes) -> None:
         """A whole call: its turn comes, or it is turned away at once."""
         self.counts.calls += 1
-        method = cast("Method", stream.head.method)
         self.inside += 1
-        if self.inside > method.limit:
-            if method.crowded is not None:
-                self._answer(connection, number, stream, partial(method.crowded, message, stream.head))
-            else:
-                self._end(connection, number, stream, Status.RESOURCE_EXHAUSTED, "too many calls at a time")
+        if self.inside <= method.limit:
+            self._queue.append((connection, number, stream, method, message))
+        elif method.crowded is None:
+            self._end(connection, number, stream, Status.RESOURCE_EXHAUSTED, "too many calls at a time")
+        else:
+            self._answer(connection, number, stream, partial(method.crowded, message, stream.head))
+
+    def take_all(self, calls: list[Call], method: Method) -> None:
+        """As `take`, for calls of one method."""
+        inside = self.inside + len(calls)
+        if inside > method.limit:
+            for call in calls:
+                self.take(*call)
             return
-        self._queue.append((connection, number, stream, message))
+        self.counts.calls += len(calls)
+        self.inside = inside
+        self._queue.extend(calls)
 
     def turn(self) -> None:
         """Answer some of the calls that wait; the rest when other connections had their look in."""
-        queue = self._queue
-        for _ in range(min(_TURN, len(queue))):
-            connection, number, stream, message = queue.popleft()
+        queue, left = self._queue, _TURN
+        while queue and left:
+            left -= 1
+            connection, number, stream, method, message = queue.popleft()
             if connection.streams.get(number) is not stream:
                 self.inside -= 1
                 continue
             head = stream.head
-            call = cast("Method", head.method).call
-            deadline = None if head.timeout is None else stream.since + head.timeout
-            self._answer(connection, number, stream, partial(call, message, head, deadline))
+            timeout = head.timeout
+            deadline = None if timeout is None else stream.since + timeout
+            try:
+                answer = method.call(message, head, deadline)
+            except Exception as error:  # noqa: BLE001 - a method's mistake ends its call, not the server
+                self._failed_call(connection, number, stream, error)
+            else:
+                self._answered(connection, number, stream, answer)
         if queue and not self._again:
             self._again = True
             asyncio.get_running_loop().call_soon(self._next_turn)
@@ -135,9 +153,11 @@ class Server:
 
     def flush(self) -> None:
         """What connections gathered leaves."""
-        dirty, self.dirty = self.dirty, []
-        for connection in dirty:
-            connection.flush()
+        dirty = self.dirty
+        if dirty:
+            self.dirty = []
+            for connection in dirty:
+                connection.flush()
 
     def _next_turn(self) -> None:
         self._again = False
@@ -150,30 +170,39 @@ class Server:
         connection: Streams,
         number: int,
         stream: Stream,
-        ask: Callable[[], bytes | asyncio.Future[bytes] | Feed],
+        ask: Callable[[], bytes | asyncio.Future[bytes]],
     ) -> None:
         try:
             answer = ask()
-        except RpcError as error:
+        except Exception as error:  # noqa: BLE001 - as in turn
+            self._failed_call(connection, number, stream, error)
+        else:
+            self._answered(connection, number, stream, answer)
+
+    def _answered(
+        self, connection: Streams, number: int, stream: Stream, answer: bytes | asyncio.Future[bytes] | Feed
+    ) -> None:
+        if isinstance(answer, bytes):
+            self.inside -= 1
+            self.counts.answers += 1
+            connection.answer(number, stream, answer)
+        elif asyncio.isfuture(answer):
+            answer.add_done_callback(partial(self._settled, connection, number, stream))
+        else:
+            self.inside -= 1
+            detach = answer.attach(partial(self._fed, connection, number, stream))
+            if connection.streams.get(number) is stream:
+                stream.detach = detach
+            else:
+                # Its first message was too much for the connection already.
+                detach()
+
+    def _failed_call(self, connection: Streams, number: int, stream: Stream, error: Exception) -> None:
+        if isinstance(error, RpcError):
             self._end(connection, number, stream, error.status, error.text)
-        except Exception as error:  # noqa: BLE001 - a method's mistake ends its call, not the server
+        else:
             self._failed(error)
             self._end(connection, number, stream, Status.INTERNAL, "the method failed")
-        else:
-            if isinstance(answer, bytes):
-                self.inside -= 1
-                self.counts.answers += 1
-                connection.answer(number, stream, answer)
-            elif asyncio.isfuture(answer):
-                answer.add_done_callback(partial(self._settled, connection, number, stream))
-            else:
-                self.inside -= 1
-                detach = answer.attach(partial(self._fed, connection, number, stream))
-                if connection.streams.get(number) is stream:
-                    stream.detach = detach
-                else:
-                    # Its first message was too much for the connection already.
-                    detach()
 
     def _settled(
         self, connection: Streams, number: int, stream: Stream, answer: asyncio.Future[bytes]

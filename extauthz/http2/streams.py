@@ -51,12 +51,14 @@ class Streams:
         """The answer of a call; nothing where the call is gone."""
         if self.streams.get(number) is not stream:
             return
-        stream.answered = True
         self._answers += 1
-        self._touch()
-        if self.send.answer(number, stream, message):
+        send = self.send
+        if not send.out:
+            self.server.dirty.append(self)
+        if send.answer(number, stream, message):
             del self.streams[number]
         else:
+            stream.answered = True
             self._bound(number)
 
     def feed(self, number: int, stream: Stream, message: bytes) -> None:

@@ -24,6 +24,7 @@ Header = tuple[bytes, bytes]
 LENIENT: tuple[tuple[str, str], ...] = (
     ("did not shrink", "some peers take our table of size zero in without saying so; it is their table"),
     ("does not have an :authority", "8.3.1: a request may come without; gRPC does not need it"),
+    ("Setting 8 has invalid value", "RFC 8441, 3: what a client says of extended CONNECT has no meaning"),
 )
 # Why the server refuses what h2 takes, by the text of its fault.
 STRICT: dict[str, str] = {
@@ -32,6 +33,7 @@ STRICT: dict[str, str] = {
     "RST_STREAM of a stream that nobody opened": "6.4: of an idle stream it is an error; h2 overlooks it",
     "too many frames that get nothing done": "our limit (extauthz/http2/limits.py); h2 has none",
     "a client promises nothing": "8.4: said at the frame's head; h2 waits for the block's end",
+    "a stream that depends on itself": "RFC 7540, 5.3.1: as before",
     "another length than content-length says": "8.1.1: also where trailers end the call; h2 looks at data only",
     "a header block without an end": "our limit; h2's is four times as high",
 }

@@ -109,6 +109,32 @@ class Script:
             steps.append(lambda: [frames.reset(stream, frames.ErrorCode.CANCEL)])
         return steps
 
+    def alike(self) -> list[bytes]:
+        """Calls one behind the other with the same headers and whole messages, as Envoy's are; seldom with others between."""
+        chance, made = self.chance, []
+        headers = [
+            *(
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":path", chance.choice(METHODS)),
+                (":authority", "extauthz"),
+            ),
+            *(("te", "trailers"), ("content-type", "application/grpc"), ("grpc-timeout", "1S")),
+        ]
+        block = b"".join(b"\x00" + _text(name) + _text(value) for name, value in headers)
+        for _ in range(chance.choice((3, 5, 9))):
+            stream, self._next = self._next, self._next + chance.choice((2,) * 9 + (4,))
+            self.streams.append(stream)
+            # A table that has to be spoken of first is the encoder's.
+            first = self.block(headers) if self._to_tell else block
+            message = chance.randbytes(chance.choice((0, 5, 300, 2_000)))
+            made.append(frame(frames.HEADERS, frames.END_HEADERS, stream, first))
+            body = b"\x00" + len(message).to_bytes(4) + message
+            made.append(frame(frames.DATA, frames.END_STREAM, stream, body))
+            if chance.random() < 0.1:
+                made += self.aside()
+        return made
+
     def aside(self) -> list[bytes]:
         """A frame that belongs to no call's course."""
         chance = self.chance
@@ -154,6 +180,8 @@ def script(chance: random.Random) -> list[bytes]:
         elif going:
             made.frames += chance.choice(going).pop(0)()
         going = [steps for steps in going if steps]
+    if chance.random() < 0.5:
+        made.frames += made.alike()
     if chance.random() < 0.1:
         made.frames.append(frames.goaway(0, frames.ErrorCode.NO_ERROR))
     return made.frames
