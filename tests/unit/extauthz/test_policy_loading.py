@@ -10,11 +10,8 @@ import pytest
 from policy_texts import ALLOW_OVERRIDE, DENY_OVERRIDE, PRIORITY, SAMPLE, SUBJECT_PRIORITY, model_text, source
 
 from extauthz.engine import Engine, PolicyError, load, read
-from extauthz.engine.finding import Report
 from extauthz.engine.reference import matching_functions
-from extauthz.engine.rows import table_of
 
-MANY = 60_000
 GOOD = "p, alice, /a, GET, allow\n"
 HTTP = ("subject", "resource", "action")
 
@@ -491,20 +488,3 @@ def test_each_deliberate_difference_has_its_tests() -> None:
         named = re.findall(r"`(test_\w+)", row)
         assert named, row
         assert all(f"def {name}" in tests for name in named), row
-
-
-def test_a_role_is_one_text_however_many_rows_name_it() -> None:
-    """Comparing it is comparing addresses, and it lies in memory once."""
-    rules = (f"p, role:{number % 9_000}, /things/{number}, GET, allow\n" for number in range(MANY))
-    links = (f"g, user{number}, role:{number % 9_000}\n" for number in range(MANY))
-    report = Report("policy.csv", [])
-
-    table = table_of("".join((*rules, *links)), report)
-
-    roles = [
-        record[0] if ptype == "p" else record[1]
-        for ptype, record in zip(table.ptypes, table.records, strict=True)
-    ]
-    assert not report.findings
-    assert len(roles) == 2 * MANY
-    assert len({id(role) for role in roles}) == 9_000
