@@ -101,7 +101,10 @@ class Engine:
         return self.verdict(values, roles if roles.__class__ is tuple else tuple(roles))
 
     def held(self, subject: str, roles: tuple[str, ...]) -> Held | None:
-        """All that a subject with these roles is, for callers that ask about it again; None where it takes more."""
+        """All that a subject with these roles is, for callers that ask about it again.
+
+        None where an answer takes more than that, or where it is more than a caller should keep.
+        """
         return None if self.decide is None else held_by(self.decide, subject, roles)
 
     def verdict(self, values: tuple[str, ...], roles: tuple[str, ...], held: Held | None = None) -> Verdict:
