@@ -72,7 +72,8 @@ def test_a_deduplication_window_that_is_overrun_doubles_nothing(
 def test_a_part_that_is_lost_while_its_segment_is_held_is_stored_again(
     server: ChServerProcess, client: Client, checker: SetChecker, tmp_path: Path
 ) -> None:
-    ledger = LedgerProcess(tmp_path, server.url, server.password_file, hold_seconds=2)
+    # Long enough for a machine that deletes slowly: what is lost after the hold is lost.
+    ledger = LedgerProcess(tmp_path, server.url, server.password_file, hold_seconds=12)
     paths = checker.new(30)
     checker.accept(paths)
     fill(ledger.spool, (origin(node=checker.node), payload_of(*map(entry, paths))))
