@@ -11,6 +11,8 @@ import contextlib
 import copy
 import json
 import os
+import random
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -27,27 +29,30 @@ if TYPE_CHECKING:
 
 _V3 = "type.googleapis.com/envoy.extensions.filters"
 _ROUTER = "envoy.filters.http.router"
-_JWT = "envoy.filters.http.jwt_authn"
+# What is there for the sake of the decision alone: asking for it, and the second lock behind it.
+_DECIDING = {"envoy.filters.http.ext_authz", "envoy.filters.http.rbac"}
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What an Envoy does beside proxying: by which transport it asks, whether it tells alslog, verifies tokens."""
+    """What an Envoy does beside proxying: by which transport it asks, whether it tells alslog, whether the rest of
+    the shipped filters (tokens verified, trailers removed) is there.
+    """
 
     authz: str = ""
     log: bool = False
-    tokens: bool = True
+    filters: bool = True
 
 
-ALONE, TOKENS = "envoy alone", "envoy, verifying tokens"
+ALONE, SAME = "envoy alone", "the same envoy without the services"
+ASKING = "with extauthz by fast"
+FAST, GRPCIO = "with both, fast", "with both, grpcio"
 KINDS = {
-    ALONE: Kind(tokens=False),
-    TOKENS: Kind(),
-    "with alslog alone": Kind(log=True),
-    "with extauthz by fast": Kind("fast"),
-    "with both, fast": Kind("fast", log=True),
-    "with extauthz by grpcio": Kind("grpcio"),
-    "with both, grpcio": Kind("grpcio", log=True),
+    ALONE: Kind(filters=False),
+    SAME: Kind(),
+    ASKING: Kind("fast"),
+    FAST: Kind("fast", log=True),
+    GRPCIO: Kind("grpcio", log=True),
 }
 
 
@@ -122,13 +127,13 @@ async def envoys(stack: Stack, where: Processors) -> AsyncIterator[tuple[dict[st
     """The Envoys under test by name, and the upstream's process id."""
     home = stack.home.run
     filled = json.loads(stack.home.bootstrap_file.read_text())
-    first = int(stack.settings.envoy.listen.rpartition(":")[2]) + 1
-    upstream = {"socket_address": {"address": "127.0.0.1", "port_value": first + len(KINDS)}}
+    *ports, at = _free_ports(len(KINDS) + 1)
+    upstream = {"socket_address": {"address": "127.0.0.1", "port_value": at}}
     started: list[subprocess.Popen[bytes]] = []
     found: dict[str, Envoy] = {}
     try:
         started.append(await _started(stack, _upstream(upstream), "bench-upstream", where.rest))
-        for port, (name, kind) in enumerate(KINDS.items(), start=first):
+        for port, (name, kind) in zip(ports, KINDS.items(), strict=True):
             content = _of_kind(filled, home, kind, upstream)
             content["node"]["id"] = f"bench {name}"
             content["admin"]["address"]["pipe"]["path"] = str(home / f"bench-{port}.admin")
@@ -142,6 +147,18 @@ async def envoys(stack: Stack, where: Processors) -> AsyncIterator[tuple[dict[st
             process.wait()
 
 
+def _free_ports(count: int) -> list[int]:
+    """So many that nobody listens on; none that the kernel may give to anybody's connection meanwhile."""
+    found: list[int] = []
+    candidates = random.sample(range(11_000, 15_000), 1_000)
+    while len(found) < count:
+        port = candidates.pop()
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
+
+
 def _of_kind(filled: dict[str, Any], home: Path, kind: Kind, upstream: dict[str, Any]) -> dict[str, Any]:
     """The shipped bootstrap as `kind` wants it, before the benchmark's upstream."""
     content = copy.deepcopy(filled)
@@ -152,8 +169,11 @@ def _of_kind(filled: dict[str, Any], home: Path, kind: Kind, upstream: dict[str,
         _point(by_name["extauthz"], {"pipe": {"path": str(home / f"{kind.authz}.sock")}})
     manager = static["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     if not kind.authz:
-        kept = {_ROUTER, _JWT} if kind.tokens else {_ROUTER}
-        manager["http_filters"] = [one for one in manager["http_filters"] if one["name"] in kept]
+        manager["http_filters"] = [
+            one
+            for one in manager["http_filters"]
+            if (one["name"] not in _DECIDING if kind.filters else one["name"] == _ROUTER)
+        ]
     if not kind.log:
         del manager["access_log"]
     return content

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from gateledger.check_retries import check_retries
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -25,7 +27,8 @@ class BootstrapError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What differs from place to place. Field names are the template's placeholders.
+    """What differs from place to place. Field names are the template's placeholders, and ${check_retries} follows
+    from the endpoints.
 
     None: the demo's own; a template of one's own names its issuers and upstreams itself.
     """
@@ -56,6 +59,7 @@ def fill(template: str, place: Place, name: str) -> str:
     Raises BootstrapError for a placeholder that there is no value for.
     """
     values = {key: value for key, value in asdict(place).items() if value is not None}
+    values["check_retries"] = check_retries(place.extauthz_endpoints)
     return "\n".join(
         # A comment may speak of placeholders without meaning one.
         line if line.lstrip().startswith("#") else _filled(line, values, f"{name}:{number}")

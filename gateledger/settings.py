@@ -52,7 +52,11 @@ class EnvoySettings(Section):
     concurrency: int = Field(1, ge=1, description="Worker threads of Envoy.")
     node: str = Field("gateledger", description="Envoy's node id: `envoy_node` in the ledger.")
     flush_seconds: float = Field(
-        0.25, gt=0, le=1, description="Seconds between two flushes of Envoy's access log buffer."
+        0.02,
+        gt=0,
+        le=1,
+        description="Seconds between two flushes of the access log buffer of each of Envoy's threads: what a crash of "
+        "Envoy loses. A flush costs alslog 0.7 ms of CPU.",
     )
     drain_seconds: float = Field(5, ge=0, description="Seconds that requests in flight have at a stop.")
     counters: Path | None = Field(

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gateledger.check_retries import check_retries
 from gateledger.render import clusters
 from gateledger.render.message import check, plain
 from gateledger.render.routes import virtual_hosts
@@ -49,6 +50,7 @@ class Rendered:
 class _Gate:
     services: Services
     directory: Path
+    retries: dict[str, Any] | None = None
     secrets: list[SecretFile] = field(default_factory=list)
 
 
@@ -61,6 +63,7 @@ def render(base: dict[str, Any], services: Services, directory: Path) -> Rendere
     gate = _Gate(services, directory)
     static = bootstrap["static_resources"]
     static["clusters"] = _clusters(gate, {one["name"]: one for one in static["clusters"]})
+    gate.retries = _retries(static["clusters"])
     pattern = static["listeners"][0]
     static["listeners"] = [
         _listener(gate, pattern, one, number) for number, one in enumerate(services.listeners, start=1)
@@ -92,6 +95,12 @@ def _peer(gate: _Gate, cluster: dict[str, Any], peer: Peer) -> dict[str, Any]:
     made = upstream(peer.tls, cluster["name"], gate.directory, ["h2"])
     gate.secrets.extend(made.files)
     return {**cluster, "transport_socket": plain(made.socket)}
+
+
+def _retries(built: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The retry policy of Checks for where extauthz is in the end: the services may have moved it."""
+    (cluster,) = (one for one in built if one["name"] == "extauthz")
+    return check_retries(cluster["load_assignment"]["endpoints"][0]["lb_endpoints"])
 
 
 def _listener(gate: _Gate, pattern: dict[str, Any], one: Listener, number: int) -> dict[str, Any]:
@@ -131,6 +140,7 @@ def _fill(manager: dict[str, Any], gate: _Gate, one: Listener) -> None:
         }
     else:
         manager["http_filters"].remove(filters[_JWT])
+    filters[_AUTHZ]["typed_config"]["grpc_service"]["retry_policy"] = gate.retries
     _show_credentials(filters[_AUTHZ]["typed_config"], services)
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _STAT = re.compile(r"^([^:\n]+): (\d+)$", re.MULTILINE)
 _SERVICES = ("extauthz", "alslog")
+# What a stop waits for a flush at the least: two flush intervals may be shorter than the time that a thread of
+# Envoy waits for a processor, between a request's end and its log entry, or between a flush and the socket.
+_FLUSH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,14 @@ class Gate:
         """Close the gate without losing a record; gives what could not be waited for, if anything.
 
         The order is Envoy's own advice: refuse new connections, let requests in flight end,
-        then leave the access log buffer two flush intervals, since SIGTERM discards it.
+        then leave the access log buffer two flush intervals (0.5 s at the least), since SIGTERM discards it.
         """
         try:
             async with self._client() as client:
                 await client.post("/healthcheck/fail")
                 await client.post("/drain_listeners")
                 idle = await self._wait(self._is_idle, client, requests_seconds)
-                await asyncio.sleep(2 * flush_seconds)
+                await asyncio.sleep(max(2 * flush_seconds, _FLUSH_SECONDS))
                 flushed = await self._wait(self._is_flushed, client, 5)
         except httpx.HTTPError as error:
             return f"Envoy did not answer while it was drained ({error}); its last records may be lost"

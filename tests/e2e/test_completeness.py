@@ -30,14 +30,17 @@ from witnesses import (
     settle,
 )
 
-# Of so many kills one meets a quiet moment: Envoy flushes each quarter of a second.
+# A quiet moment is one between two flushes. With 20 ms from one to the next, the default, a kill under load would
+# seldom meet one, and Envoy would seldom be killed before it has flushed what a test has asked.
+SLOW_FLUSHES = {**WATCHED, "GATELEDGER_ENVOY__FLUSH_SECONDS": "0.25"}
+# Of so many kills one meets a quiet moment.
 KILLS = 12
 
 
 @pytest.fixture(scope="module")
 def witnessed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    """A stack whose counters are read often; these tests may hurt it."""
-    with StackProcess(tmp_path_factory.mktemp("gl") / "home", WATCHED) as running:
+    """A stack whose counters are read often and which flushes seldom; these tests may hurt it."""
+    with StackProcess(tmp_path_factory.mktemp("gl") / "home", SLOW_FLUSHES) as running:
         yield running
 
 

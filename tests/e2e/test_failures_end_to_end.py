@@ -101,12 +101,18 @@ def test_a_killed_process_is_started_again_and_the_rows_agree(fragile: StackProc
     seen += [status_of(fragile, f"{marker}-{number}") for number in range(40, 60)]
 
     answered = {f"{marker}-{number}": status for number, status in enumerate(seen) if status is not None}
-    eventually(lambda: len(rows_of(fragile, marker)) >= len(answered), f"{len(answered)} rows")
+    certain = dict(answered)
+    if name == "alslog":
+        # Until Envoy knows that it is dead, a flush goes to nobody (docs/guarantees.md; faults/test_stack_kills.py: it is told).
+        for number in range(20, 40):
+            certain.pop(f"{marker}-{number}", None)
+    eventually(lambda: certain.keys() <= dict(rows_of(fragile, marker)).keys(), f"{len(certain)} rows")
     rows = rows_of(fragile, marker)
     assert set(seen) <= {200, 503, None}
     assert seen[:20] == [200] * 20
     assert seen[-20:] == [200] * 20
-    assert sorted(answered.items()) == sorted(rows)
+    assert len(rows) == len(dict(rows))
+    assert certain.items() <= dict(rows).items() <= answered.items()
 
 
 def rows_of(stack: StackProcess, marker: str) -> list[tuple[str, int]]:

@@ -101,6 +101,39 @@ def test_the_gate_fails_closed_and_keeps_entries_while_alslog_is_away(tmp_path: 
         assert "grpc_health_check" in clusters[name]["health_checks"][0]
 
 
+ONE, OTHER, TCP = "unix:/run/extauthz.sock", "unix:/run/extauthz-1.sock", "127.0.0.1:9001"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "asked_again"),
+    [
+        pytest.param([ONE], False, id="one unix socket"),
+        pytest.param([ONE, OTHER], True, id="two unix sockets"),
+        pytest.param([TCP], True, id="one over TCP"),
+        pytest.param([ONE, TCP], True, id="one of each"),
+    ],
+)
+def test_a_check_is_asked_again_where_that_can_help_and_envoy_accepts_it(
+    tmp_path: Path, addresses: list[str], asked_again: bool
+) -> None:
+    DemoIssuer(tmp_path).ensure()
+    place = replace(local(tmp_path), extauthz_endpoints=endpoints(addresses))
+    text = fill(read(asset("envoy/bootstrap.yaml")), place, "b")
+
+    done = accepted_by_envoy(text, tmp_path)
+
+    content = json.loads(as_json(text, "b"))["static_resources"]
+    manager = content["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    policy = manager["http_filters"][1]["typed_config"]["grpc_service"]["retry_policy"]
+    assert done.returncode == 0, done.stderr
+    assert (policy is not None) == asked_again
+    if policy:
+        # No try ends before the Check does: one who is slow is not asked twice.
+        assert policy["retry_back_off"]["max_interval"] == "2s"
+        assert policy["num_retries"] == 3
+        assert "previous_hosts" in json.dumps(policy["retry_host_predicate"])
+
+
 def test_an_unknown_placeholder_is_named_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(BootstrapError, match=r"mine\.yaml:2: unknown placeholder \$\{nope\}; known are"):
         fill("a: ${node}\nb: ${nope}\n", local(tmp_path), "mine.yaml")

@@ -314,6 +314,29 @@ def test_what_the_two_services_need_stays_whatever_reaches_them(directory: Path)
         }
 
 
+@pytest.mark.parametrize(
+    ("text", "asked_again"),
+    [
+        pytest.param(SMALL, False, id="this machine's one unix socket"),
+        pytest.param(LARGE, True, id="several of the description's"),
+        pytest.param(
+            SMALL + "extauthz: {addresses: ['unix:/run/x.sock']}\n", False, id="its one unix socket"
+        ),
+        pytest.param(SMALL + "extauthz: {addresses: ['127.0.0.1:1']}\n", True, id="its one over TCP"),
+    ],
+)
+def test_a_check_is_asked_again_where_the_described_extauthz_may_be_reached_anew(
+    directory: Path, text: str, asked_again: bool
+) -> None:
+    rendered = gate(text, directory)
+
+    for listener in range(len(rendered.bootstrap["static_resources"]["listeners"])):
+        authz = next(
+            one for one in manager(rendered, listener)["http_filters"] if one["name"].endswith("ext_authz")
+        )
+        assert bool(authz["typed_config"]["grpc_service"]["retry_policy"]) == asked_again
+
+
 def test_the_limits_are_those_of_the_description(directory: Path) -> None:
     rendered = gate(LARGE, directory)
     monitors = {
