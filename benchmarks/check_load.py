@@ -5,15 +5,22 @@ Every answer is looked at: it has to be its own request's, and to say what is ex
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import itertools
+import json
 import selectors
 import socket
 import struct
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from extauthz import wire
 from extauthz.http2 import frames
 from extauthz.http2.hpack import literal
+from extauthz.shallow import varint
 from protos.gen import ext_authz_pb2
 
 if TYPE_CHECKING:
@@ -37,7 +44,10 @@ _HEADERS = (
 _BLOCK = b"".join(literal(name, value) for name, value in _HEADERS)
 # The first block after the server's SETTINGS says that the table is gone (RFC 7541, 4.2).
 _SHRUNK = b"\x20"
-_TOKEN = b"Bearer " + b"eyJhbGciOiJSUzI1NiJ9." + b"c" * 280 + b"." + b"s" * 342
+# A token's header, whose fields Envoy repeats in any order when the token is good; and characters of a signature.
+_JOSE = {"alg": "RS256", "kid": "2026-11", "typ": "JWT"}
+_ORDERS = tuple(itertools.permutations(_JOSE))
+_SIGNATURE = 342
 _HEAD = struct.Struct(">IBI")
 _READ_BYTES = 256 * 1024
 # Of the connection's window so much is used before it is given back.
@@ -66,7 +76,10 @@ class Taken:
 
 
 def envoy_check(subject: str, service: str, path: str, method: str, number: int) -> bytes:
-    """A Check as Envoy sends it with envoy/bootstrap.yaml: those headers, jwt_authn's metadata, the route's."""
+    """A Check as Envoy sends it with envoy/bootstrap.yaml: those headers, jwt_authn's metadata, the route's.
+
+    Fields in their order, those of maps in any.
+    """
     message = ext_authz_pb2.CheckRequest()
     attributes = message.attributes
     for peer, port in ((attributes.source, 40_000 + number % 20_000), (attributes.destination, 10_000)):
@@ -74,28 +87,55 @@ def envoy_check(subject: str, service: str, path: str, method: str, number: int)
     attributes.request.time.seconds, attributes.request.time.nanos = 1_790_000_000, number % 10**9
     http = attributes.request.http
     http.id, http.method, http.path, http.host = str(number * 7919), method, path, f"{service}.example"
-    http.scheme, http.protocol, http.size = "http", "HTTP/1.1", -1
+    http.scheme, http.protocol = "http", "HTTP/1.1"
     name = f"0b8a3f0e-7d0c-4a6e-9a53-{number:012x}".encode()
     lines = (
         (":authority", http.host.encode()),
         (":path", path.encode()),
-        ("authorization", _TOKEN),
+        ("authorization", _token(subject)),
         ("x-request-id", name),
     )
     for key, value in lines:
         header = http.header_map.headers.add()
         header.key, header.raw_value = key, value
+    told = attributes.SerializeToString()
+    told += _field(11, _verified(_ORDERS[number % len(_ORDERS)]))
+    told += _field(13, _metadata("gateledger", wire.metadata_entry("service", service)))
+    return _field(1, told)
+
+
+def _verified(order: Sequence[str]) -> bytes:
+    """What jwt_authn says of a good token."""
+    header = b"".join(wire.metadata_entry(name, _JOSE[name]) for name in order)
+    entry = _field(1, b"demo.header") + _field(2, _field(5, header))
+    return _metadata("envoy.filters.http.jwt_authn", _field(1, entry))
+
+
+def _metadata(namespace: str, fields: bytes) -> bytes:
+    """A core.v3.Metadata with a Struct's fields; written by hand, since protobuf would choose their order."""
+    return _field(1, _field(1, namespace.encode()) + _field(2, fields))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes((number << 3 | 2,)) + varint(len(content)) + content
+
+
+def _token(subject: str) -> bytes:
+    """What a subject's token looks like; the signature only looks like one."""
     claims = {
         "sub": subject,
         "roles": [],
         "iss": "https://issuer.example",
         "aud": "gateledger",
-        "exp": 1.9e9,
-        "iat": 1.8e9,
+        "exp": 1_900_000_000,
+        "iat": 1_800_000_000,
+        "jti": str(uuid.uuid5(uuid.NAMESPACE_URL, subject)),
     }
-    attributes.metadata_context.filter_metadata["envoy.filters.http.jwt_authn"].update({"demo": claims})
-    attributes.route_metadata_context.filter_metadata["gateledger"].update({"service": service})
-    return message.SerializeToString()
+    header, payload = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (_JOSE, claims)
+    )
+    signature = base64.urlsafe_b64encode(hashlib.shake_128(payload).digest(_SIGNATURE))[:_SIGNATURE]
+    return b"Bearer " + b".".join((header, payload, signature))
 
 
 class Client:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from access import UNKNOWN, AccessRequest, Decision, ReasonCode, uuid7
 from access.decision_id import RANDOM_BYTES
@@ -33,17 +33,9 @@ _MALFORMED = "the Check is no CheckRequest"
 _UNREADABLE = Identity(UNKNOWN, "the claims of the token cannot be read: nested too deeply")
 
 
-class Checked(NamedTuple):
-    """An answer, and what the journal is to keep of it: nothing, where not even an answer could be made."""
-
-    answer: bytes
-    entry: bytes
-    reason_code: ReasonCode
-    started_ns: int
-
-
-# As Checked(…), without a call in Python.
-_checked = tuple.__new__
+# An answer, and what the journal is to keep of it: nothing, where not even an answer could be made; then the answer's
+# reason code, and when it was begun, in time.perf_counter_ns's. A plain tuple: it is made and taken apart at every Check.
+Checked = tuple[bytes, bytes, ReasonCode, int]
 
 
 class Checker:
@@ -62,7 +54,7 @@ class Checker:
     ) -> None:
         self._identities = Identities(identity)
         self._rules = rules
-        self._familiar = Familiar(rules.attributes, able=self._identities.bearer_only)
+        self._familiar = Familiar(rules.attributes)
         self._snapshot = snapshot
         self._observe = observe
         self._log = log
@@ -82,7 +74,7 @@ class Checker:
             usual = usual_from(message)
             snapshot = self._snapshot()
             if usual and (found := self._familiar.answered(usual, snapshot, started)):
-                return _checked(Checked, found)
+                return found
             return self._in_general(message, usual, snapshot, started)
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "I could not decide"
             return self._failed(error, started, _request_id(message))
@@ -128,7 +120,7 @@ class Checker:
         elapsed = time.perf_counter_ns() - started
         answered = wire.answer_to(decision, elapsed // 1000, self._identities.headers)
         entry = wire.journal_entry(answered.metadata, request_id.encode("utf-8", "replace"), time.time_ns())
-        return Checked(answered.answer, entry, decision.reason_code, started), answered
+        return (answered.answer, entry, decision.reason_code, started), answered
 
     def _failed(self, error: Exception, started: int, request_id: str) -> Checked:
         try:
@@ -136,7 +128,7 @@ class Checker:
             undecided = self._undecided(ReasonCode.ENGINE_ERROR, type(error).__name__)
             return self._answer(undecided, started, request_id)
         except Exception:  # noqa: BLE001 - no way of failing may leave Envoy without a denial
-            return Checked(self._last_resort, b"", ReasonCode.ENGINE_ERROR, started)
+            return self._last_resort, b"", ReasonCode.ENGINE_ERROR, started
 
     def _undecided(self, reason_code: ReasonCode, reason: str) -> Decision:
         return Decision(

@@ -5,8 +5,8 @@ Invariants, each a test of its name:
 - whatever is unusual, or was not seen before, goes the general way, which is where the pieces come from;
 - what is kept is bounded, and what was kept of an earlier policy counts for nothing.
 
-A piece is kept under all that it can depend on. Who asks, as far as Envoy's metadata, the route and whether a token
-came say it: subject, roles, service, and an answer's head. Method and host: that they are
+A piece is kept under all that it can depend on. Who asks, as far as Envoy's metadata, the route and the token
+say it: subject, roles, service, and an answer's head. Method and host: that they are
 fine. The rule that decided: effect, reason, rule and versions. The policy is asked each time.
 """
 
@@ -26,10 +26,11 @@ from extauthz.decision_ids import DecisionIds
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from extauthz.check import Checked
     from extauthz.decide import Snapshot
     from extauthz.engine import Engine, Verdict
     from extauthz.engine.held import Held
-    from extauthz.usual import Usual, Who
+    from extauthz.usual import Usual
     from extauthz.wire import Answered
 
 # By what the policy can be asked about a familiar request.
@@ -52,12 +53,18 @@ _POLICY_DECIDED = frozenset(
 _MAX_KEPT = 8_192
 # Some 400 bytes each.
 _MAX_RULES = 65_536
+# Bytes of an Authorization header; who comes with a longer one is not kept.
+_MAX_TOKEN = 4_096
+# So many of its last bytes, of the signature, tell it from nearly all others.
+_TAIL = 32
 _DECIDES, _RESOURCES = 1_000, 512
 _DECIDE_US = tuple(wire.metadata_entry("decide_us", str(us)) for us in range(_DECIDES))
 _ID_ENTRY = wire.metadata_begin("decision_id", 36)
 _RESOURCE = tuple(wire.metadata_begin("resource", size) for size in range(_RESOURCES))
 _IDS = DecisionIds()
 
+# Envoy's metadata, the same for the same content; the route's, as it came; the Authorization header's end.
+_Key = tuple[bytes, bytes, bytes]
 K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
 
@@ -107,6 +114,8 @@ class _Who:
     service: str
     metadata: bytes
     anonymous: bool
+    # The Authorization header, of which identity was made; empty where none came.
+    authorization: bytes
     # An answer's head, cut at its ids, of one that allows; and of others by reason code.
     allowing: tuple[bytes, ...] | None = None
     others: dict[ReasonCode, tuple[bytes, ...]] | None = None
@@ -155,11 +164,14 @@ class _Learned:
 class Familiar:
     """Answers what it can; learns from the general way's answers."""
 
-    def __init__(self, attributes: tuple[str, ...], *, able: bool) -> None:
+    def __init__(self, attributes: tuple[str, ...]) -> None:
         # Without these four and nothing else nothing is familiar.
         self._order = tuple(_ASKED.index(name) for name in attributes if name in _ASKED)
-        self._able = able and len(self._order) == len(attributes)
-        self._who: Kept[Who, _Who] = Kept()
+        self._reordered = self._order != _IN_ORDER
+        self._able = len(self._order) == len(attributes)
+        # Envoy writes a map's fields in any order: one and the same text for all of them, by what came.
+        self._metadata: Kept[bytes, bytes] = Kept()
+        self._who: Kept[_Key, _Who] = Kept()
         self._fine: Kept[tuple[str, str], bytes] = Kept(1_024)
         self._pieces: Kept[bytes, bytes] = Kept(1_024)
         # Read at once: threads may answer while a new policy is learned. Not the engine, which would live as long as
@@ -167,21 +179,21 @@ class Familiar:
         self._policy = _Policy()
         self._learned = _Learned()
 
-    def answered(
-        self, usual: Usual, snapshot: Snapshot, started_ns: int
-    ) -> tuple[bytes, bytes, ReasonCode, int] | None:
-        """The answer, its journal entry, its reason and its start; None where it has to come the general way.
+    def answered(self, usual: Usual, snapshot: Snapshot, started_ns: int) -> Checked | None:
+        """The answer and what belongs to it; None where it has to come the general way.
 
         Raises what the engine raises.
         """
-        key, method, host, target, request_id = usual
-        who = self._who[key]
+        metadata, route, authorization, method, host, target, request_id = usual
+        known_by = self._metadata[metadata]
+        who = None if known_by is None else self._who[known_by, route, authorization[-_TAIL:]]
         action = self._fine[method, host]
         engine = snapshot.engine
         policy = self._policy
         path = plain_path(target)
         if (
             who is None
+            or who.authorization != authorization
             or action is None
             or path is None
             or engine is None
@@ -194,7 +206,7 @@ class Familiar:
             held = engine.held(who.name, who.roles)
             who.held = policy.versions, held
         values: tuple[str, ...] = (who.name, who.service, path, method)
-        if self._order != _IN_ORDER:
+        if self._reordered:
             values = tuple([values[place] for place in self._order])
         rule = engine.verdict(values, who.roles, held).kept
         if rule is None:
@@ -216,20 +228,22 @@ class Familiar:
         begin = _RESOURCE[size] if size < _RESOURCES else wire.metadata_begin("resource", size)
         took = (time.perf_counter_ns() - started_ns) // 1000
         decide_us = _DECIDE_US[took] if took < _DECIDES else wire.metadata_entry("decide_us", str(took))
-        metadata = b"".join(
+        told = b"".join(
             (_ID_ENTRY, name, who.metadata, action, begin, resource, said, policy.versions, decide_us)
         )
-        answer = wire.with_metadata(name.join(head), metadata)
-        return answer, wire.journal_entry(metadata, request_id, now), reason_code, started_ns
+        answer, entry = wire.answer_and_entry(name.join(head), told, request_id, now)
+        return answer, entry, reason_code, started_ns
 
     def learn(self, usual: Usual, decision: Decision, answered: Answered, engine: Engine | None) -> None:
         """Keep what the general way's answer to a usual Check can say of others."""
         said = wire.metadata_of(decision, 0)
         if not self._able or engine is None or decision.reason_code not in _POLICY_DECIDED:
             return
-        key, method, host, target, _ = usual
+        metadata, route, authorization, method, host, target, _ = usual
         path = plain_path(target)
         if said.keys() != _KNOWN or decision.policy_version != engine.version or path is None:
+            return
+        if len(authorization) > _MAX_TOKEN:
             return
         head = tuple(answered.head.split(decision.decision_id.encode()))
         if len(head) < 2:
@@ -237,10 +251,14 @@ class Familiar:
         if engine.version != self._policy.version:
             self._policy = _Policy(engine.version, _entries(said, _BY_POLICY))
             self._learned.new_policy()
-        who = self._who[key]
+        who = self._known(metadata, route, authorization)
         if who is None:
-            who = _who(said, decision)
-            self._who.keep((key[0], self._one(key[1]), key[2]), who)
+            who = _who(said, decision, authorization)
+            known_by = self._metadata[metadata]
+            if known_by is None:
+                known_by = self._one(wire.in_order(metadata))
+                self._metadata.keep(metadata, known_by)
+            self._who.keep((known_by, self._one(route), authorization[-_TAIL:]), who)
         head = tuple([self._one(part) for part in head])
         if decision.reason_code is ReasonCode.RULE_ALLOW:
             who.allowing = head
@@ -248,6 +266,11 @@ class Familiar:
             who.others = {**(who.others or {}), decision.reason_code: head}
         self._fine.keep((method, host), _entries(said, ("action",)))
         self._learn_rule(said, decision, engine)
+
+    def _known(self, metadata: bytes, route: bytes, authorization: bytes) -> _Who | None:
+        known_by = self._metadata[metadata]
+        who = None if known_by is None else self._who[known_by, route, authorization[-_TAIL:]]
+        return None if who is None or who.authorization != authorization else who
 
     def _one(self, piece: bytes) -> bytes:
         """The same object for equal pieces, as most are, whoever asks."""
@@ -272,11 +295,12 @@ class Familiar:
             verdict.kept = rule._replace(code=code, metadata=metadata)
 
 
-def _who(said: dict[str, str], decision: Decision) -> _Who:
+def _who(said: dict[str, str], decision: Decision, authorization: bytes) -> _Who:
     subject = decision.request.subject
     roles = tuple([sys.intern(role) for role in subject.request_roles])
     metadata = _entries(said, _BY_WHO)
-    return _Who(subject.name, roles, sys.intern(said["service"]), metadata, subject.name == ANONYMOUS_NAME)
+    anonymous = subject.name == ANONYMOUS_NAME
+    return _Who(subject.name, roles, sys.intern(said["service"]), metadata, anonymous, authorization)
 
 
 def _entries(said: dict[str, str], names: tuple[str, ...]) -> bytes:

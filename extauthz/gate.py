@@ -48,7 +48,7 @@ class Gate:
             checked = self._checker.refused(ReasonCode.BAD_REQUEST, large)
         else:
             checked = self._checker.checked(message)
-        entry = checked.entry
+        _, entry, _, _ = checked
         if entry:
             if self._required:
                 until = now + self._seconds
@@ -61,21 +61,24 @@ class Gate:
         self._asked_at = now = time.monotonic()
         crowded = f"more than {self.max_concurrent} Checks at a time"
         checked = self._checker.refused(ReasonCode.OVERLOADED, crowded)
-        if checked.entry and self._journal.required:
+        _, entry, _, _ = checked
+        if entry and self._journal.required:
             return self._kept(checked, node, now + self._seconds)
         return self._told(checked, node)
 
     def _told(self, checked: Checked, node: str) -> bytes:
         # Without an entry it is the last resort: a denial that says nothing of the request.
-        if checked.entry:
-            self._journal.add(node, checked.entry)
+        _, entry, _, _ = checked
+        if entry:
+            self._journal.add(node, entry)
         return self._checker.told(checked)
 
     def _kept(self, checked: Checked, node: str, until: float) -> asyncio.Future[bytes]:
         """The answer, once the journal has it on disk; another one where it does not by then."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[bytes] = loop.create_future()
-        kept = self._journal.durable(node, checked.entry)
+        _, entry, _, _ = checked
+        kept = self._journal.durable(node, entry)
         late = loop.call_later(max(0.0, until - time.monotonic()), self._late, told, node)
         kept.add_done_callback(partial(self._on_disk, told, late, checked))
         return told

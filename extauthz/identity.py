@@ -38,13 +38,6 @@ class Identities:
         self._precedence = settings.precedence
         self._accepts = {service: frozenset(kinds) for service, kinds in settings.accepts.items()}
         # Where credentials stand, besides Authorization: wire keeps these headers' lines apart.
-        # Whether identity knows an Authorization header that is "Bearer" and one token by no more than that.
-        self.bearer_only = all(
-            header.prefix == "Bearer "
-            for one in settings.issuers
-            for header in one.headers
-            if header.name == AUTHORIZATION
-        )
         self.headers = (self._tokens.headers | {self._keys.header}) - {"", AUTHORIZATION}
 
     def identify(self, asked: Asked) -> Identity:

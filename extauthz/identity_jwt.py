@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from access import UNKNOWN, AuthMethod, Subject
 from access.subject import ROLE_PREFIX
+from extauthz.identity_claims import claims_of
 from extauthz.identity_name import ROLE, Refused, filled
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 MAX_ROLES = 64
 AUTHORIZATION = "authorization"
 
-_FAILED = ".failed"
+# Behind a provider's name in jwt_authn's metadata: why it refused a token, and the header of one that is good
+# (RFC 7519, 5), whose claims then are read from the token.
+FAILED, VERIFIED = ".failed", ".header"
 # Failures that say nothing about the credential, where another issuer's says more.
 _MISSING = "Jwt is missing"
 _NOT_MINE = "Jwt issuer is not configured"
@@ -42,15 +45,17 @@ class Tokens:
         self._issuers = tuple(issuers)
         self.headers = frozenset({AUTHORIZATION, *(header.name for one in issuers for header in one.headers)})
         self._shapes = {
-            (one.name, header.name): re.compile(re.escape(header.prefix) + _TOKEN)
+            (one.name, header.name): re.compile(f"{re.escape(header.prefix)}({_TOKEN})")
             for one in issuers
             for header in one.headers
         }
-        self._known = {name for one in issuers for name in (one.name, one.name + _FAILED)}
+        self._known = {one.name + said for one in issuers for said in ("", FAILED, VERIFIED)}
 
     def found(self, tokens: Mapping[str, object], lines: Sequence[tuple[str, str]]) -> Found | None:
         """From jwt_authn's metadata and all (header, line) where tokens stand; None where no token came."""
-        verified = [issuer for issuer in self._issuers if issuer.name in tokens]
+        verified = [
+            issuer for issuer in self._issuers if issuer.name in tokens or issuer.name + VERIFIED in tokens
+        ]
         if len(verified) > 1:
             names = " and ".join(issuer.name for issuer in verified)
             return Found(UNKNOWN, f"tokens of several issuers in one request: {names}")
@@ -60,9 +65,40 @@ class Tokens:
         if problem := self._beside(issuer, lines):
             return _refused(issuer, problem)
         try:
-            return Found(_subject(issuer, tokens[issuer.name]))
+            return Found(_subject(issuer, self._claims(issuer, tokens, lines)))
         except Refused as refused:
             return _refused(issuer, str(refused))
+
+    def _claims(
+        self, issuer: Issuer, tokens: Mapping[str, object], lines: Sequence[tuple[str, str]]
+    ) -> object:
+        """What the token says: Envoy's reading of it, or, where Envoy says only that it is good, this one.
+
+        Raises Refused. For who knows by `_beside` that of the headers one alone holds a token, and nothing else.
+        """
+        if issuer.name in tokens:
+            return tokens[issuer.name]
+        # Envoy looks at all tokens that it finds: if another one was good, this one need not be.
+        if message := self._other_failure(issuer, tokens):
+            raise Refused(message)
+        if not lines:
+            raise Refused(
+                "it stands where extauthz.issuers does not say that tokens stand, or was taken away"
+            )
+        name, line = lines[0]
+        shaped = self._shapes[issuer.name, name].fullmatch(line)
+        if shaped is None:
+            raise Refused("its header holds more than the verified token")
+        return claims_of(shaped[1])
+
+    def _other_failure(self, good: Issuer, tokens: Mapping[str, object]) -> str:
+        """Why some token was refused, though one of this issuer's is good; empty where none was.
+
+        That a good token is not another issuer's is no failure of a token.
+        """
+        if own := _failure(tokens.get(good.name + FAILED)):
+            return own
+        return next((message for _, message in self._failures(tokens) if message != _NOT_MINE), "")
 
     def _beside(self, issuer: Issuer, lines: Sequence[tuple[str, str]]) -> str:
         """What of the headers was not verified with the token; empty where nothing else came."""
@@ -86,7 +122,7 @@ class Tokens:
             return Found(UNKNOWN, "a token of an issuer that is not configured")
         strangers = set(tokens) - self._known
         # A verified token of a provider without an entry in extauthz.issuers must not become anonymous.
-        if any(not name.endswith(_FAILED) or _failure(tokens[name]) != _MISSING for name in strangers):
+        if any(not name.endswith(FAILED) or _failure(tokens[name]) != _MISSING for name in strangers):
             return Found(UNKNOWN, "a token of a provider that extauthz.issuers does not name")
         if lines:
             return Found(UNKNOWN, f"an {lines[0][0].title()} header that no issuer verified")
@@ -94,7 +130,7 @@ class Tokens:
 
     def _failures(self, tokens: Mapping[str, object]) -> Iterator[tuple[Issuer, str]]:
         for issuer in self._issuers:
-            message = _failure(tokens.get(issuer.name + _FAILED))
+            message = _failure(tokens.get(issuer.name + FAILED))
             if message not in {"", _MISSING}:
                 yield issuer, message
 

@@ -51,8 +51,8 @@ class Issuer(Section):
     """A token issuer that Envoy's jwt_authn verifies, and what its claims mean to the policy."""
 
     name: str = Field(
-        description="Name of the jwt_authn provider; its payload is expected in the metadata key NAME, "
-        "its failure in NAME.failed."
+        description="Name of the jwt_authn provider. The header of a verified token is expected in the metadata key "
+        "NAME.header (or its payload in NAME), a failure in NAME.failed."
     )
     subject: str = Field(
         "{sub}",
@@ -73,14 +73,24 @@ class Issuer(Section):
     @field_validator("name")
     @classmethod
     def _named(cls, name: str) -> str:
-        if not name or name.endswith(".failed"):
-            raise ValueError("must be a jwt_authn provider's name, which is not empty nor ends in .failed")
+        if not name or name.endswith((".failed", ".header")):
+            raise ValueError(
+                "must be a jwt_authn provider's name, which is not empty nor ends in .failed or .header"
+            )
         return name
 
     @field_validator("subject")
     @classmethod
     def _template(cls, template: str) -> str:
         return _checked(template)
+
+    @field_validator("headers")
+    @classmethod
+    def _once_each(cls, headers: tuple[TokenHeader, ...]) -> tuple[TokenHeader, ...]:
+        names = [header.name for header in headers]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise ValueError(f"{twice!r} is there twice; a header has one prefix")
+        return headers
 
 
 class ClientCertificates(Section):

@@ -17,18 +17,15 @@ from protos.gen import ext_authz_pb2
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FileDescriptor
 
-# What identity is made of: Envoy's metadata, the route's, and whether a token came.
-Who = tuple[bytes, bytes, bool]
-# Who asks, the method, the host, the target, and x-request-id.
-Usual = tuple[Who, str, str, str, bytes]
+# What identity is made of, as it came: Envoy's metadata, the route's, and the Authorization header, empty where none
+# came. Then the method, the host, the target, and x-request-id.
+Usual = tuple[bytes, bytes, bytes, str, str, str, bytes]
 
 # Fields that are left as bytes, however often they come, by their messages.
 _UNREAD = {
     "AttributeContext": {"metadata_context", "route_metadata_context"},
     "HeaderMap": {"headers"},
 }
-_BEARER = b"Bearer "
-_TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 # Bytes of Envoy's metadata and of a host; more are not worth remembering.
 _MAX_CLAIMS, _MAX_HOST = 4_096, 256
 
@@ -38,11 +35,14 @@ def _line(name: bytes) -> bytes:
     return b"\x0a" + bytes((len(name),)) + name + b"\x1a"
 
 
-_PATH, _AUTHORITY = _line(b":path"), _line(b":authority")
-_AUTHORIZATION, _REQUEST_ID = _line(b"authorization"), _line(b"x-request-id")
 # Headers that come, once at the most, where nothing is unusual. Not Host, which Envoy has as :authority: a second
 # line of the two is refused, whatever it says.
-_LINES = frozenset({_PATH, _AUTHORITY, _AUTHORIZATION, _REQUEST_ID, _line(b"content-type")})
+NAMES = (":path", ":authority", "authorization", "x-request-id", "content-type")
+_PATH, _AUTHORITY, _AUTHORIZATION, _REQUEST_ID, _ = _BEGINNINGS = tuple(
+    _line(name.encode()) for name in NAMES
+)
+# By how their lines begin, and where in them the value begins, if its length takes one byte.
+_value_at = {line: len(line) + 1 for line in _BEGINNINGS}.get
 # Of a line what is neither its name nor its value: two tags and the name's length.
 _AROUND_NAME = 3
 
@@ -79,9 +79,8 @@ _read = Shallow.FromString
 def usual_from(message: bytes) -> Usual | None:
     """What a Check asks, where nothing is unusual; None where anything is.
 
-    Unusual is whatever is not named here: a header by another name, one twice, an Authorization that is no Bearer
-    token and nothing else, a host that is not :authority's, a certificate, a fragment, many kilobytes of
-    claims, an overlong host.
+    Unusual is whatever is not named here: a header by another name, one twice, a host that is not :authority's, a
+    certificate, a fragment, many kilobytes of claims, an overlong host.
     """
     try:
         attributes = _read(message).attributes
@@ -94,13 +93,8 @@ def usual_from(message: bytes) -> Usual | None:
     if seen is None or len(host) > _MAX_HOST or http.fragment:
         return None
     named, target, request_id = host.encode(), seen.get(_PATH), seen.get(_REQUEST_ID, b"")
-    authorization = seen.get(_AUTHORIZATION)
-    if (
-        target is None
-        or not request_id.isascii()
-        or seen.get(_AUTHORITY, named) != named
-        or (authorization is not None and not _is_token(authorization))
-    ):
+    authorization = seen.get(_AUTHORIZATION, b"")
+    if target is None or not request_id.isascii() or seen.get(_AUTHORITY, named) != named:
         return None
     source = attributes.source
     claims, route = attributes.metadata_context, attributes.route_metadata_context
@@ -110,7 +104,9 @@ def usual_from(message: bytes) -> Usual | None:
     if len(known_by) > _MAX_CLAIMS:
         return None
     return (
-        (known_by, route[0] if route else b"", authorization is not None),
+        known_by,
+        route[0] if route else b"",
+        authorization,
         http.method,
         host,
         target.decode("latin-1"),
@@ -122,24 +118,16 @@ def _header_lines(lines: list[bytes]) -> dict[bytes, bytes] | None:
     """The values by their lines' beginnings, if none is unusual or empty. Raises IndexError for broken lines."""
     seen: dict[bytes, bytes] = {}
     for line in lines:
-        at = line[1] + _AROUND_NAME
-        begin = line[:at]
-        if begin not in _LINES:
+        begin = line[: line[1] + _AROUND_NAME]
+        at = _value_at(begin)
+        if at is None:
             return None
-        size = line[at]
-        at += 1
+        size, value = line[at - 1], line[at:]
         if size > 0x7F:
-            size, more = size & 0x7F | line[at] << 7, line[at] > 0x7F
-            at += 1
+            size, more, value = size & 0x7F | line[at] << 7, line[at] > 0x7F, value[1:]
             if more:
                 return None
-        if len(line) - at != size or not size:
+        if size != len(value) or not size:
             return None
-        seen[begin] = line[at:]
+        seen[begin] = value
     return seen if len(seen) == len(lines) else None
-
-
-def _is_token(authorization: bytes) -> bool:
-    """Whether the header holds "Bearer", a token's characters, and nothing more."""
-    token = authorization[len(_BEARER) :]
-    return authorization.startswith(_BEARER) and token != b"" and not token.translate(None, _TOKEN_BYTES)

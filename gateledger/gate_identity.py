@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from gateledger.gate_parts import AUTHZ, DOWNSTREAM_TLS, JWT, UPSTREAM_TLS, of_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from extauthz.identity_settings import IdentitySettings
+    from extauthz.identity_settings import IdentitySettings, Issuer
 
 _VERIFIED = "VERIFY_TRUST_CHAIN"
 _VALIDATIONS = (
@@ -80,28 +80,69 @@ def _providers(manager: Mapping[str, Any], identity: IdentitySettings) -> Iterat
     providers: dict[str, Mapping[str, Any]] = {}
     for one in of_type(manager, JWT):
         providers |= one.get("providers") or {}
-    known = {issuer.name for issuer in identity.issuers}
-    for name in sorted(set(providers) - known):
+    known = {issuer.name: issuer for issuer in identity.issuers}
+    for name in sorted(set(providers) - set(known)):
         yield f"jwt_authn verifies tokens of {name!r}, which the setting extauthz.issuers does not name"
-    for name in sorted(known - set(providers)):
+    for name in sorted(set(known) - set(providers)):
         yield f"the setting extauthz.issuers names {name!r}, but jwt_authn has no such provider"
-    for name in sorted(known & set(providers)):
+    for name in sorted(set(known) & set(providers)):
         yield from _provider(name, providers[name])
+        if "payload_in_metadata" not in providers[name]:
+            yield from _places(known[name], providers[name])
+    yield from _rules(manager, set(known) & set(providers))
 
 
 def _provider(name: str, provider: Mapping[str, Any]) -> Iterator[str]:
     where = f"jwt_authn's provider {name!r}: "
-    if (
-        provider.get("payload_in_metadata") != name
-        or provider.get("failed_status_in_metadata") != f"{name}.failed"
-    ):
-        yield f"{where}payload_in_metadata must be {name!r}, and failed_status_in_metadata {name + '.failed'!r}"
+    says_good = provider.get("header_in_metadata") == f"{name}.header"
+    if not says_good and provider.get("payload_in_metadata") != name:
+        yield f"{where}header_in_metadata must be {name + '.header'!r} (or payload_in_metadata {name!r})"
+    if provider.get("failed_status_in_metadata") != f"{name}.failed":
+        yield f"{where}failed_status_in_metadata must be {name + '.failed'!r}"
     if not provider.get("audiences"):
         yield f"{where}without audiences it takes tokens that were made for others"
     if not provider.get("require_expiration"):
         yield f"{where}without require_expiration it takes tokens that never expire"
     if not provider.get("from_headers"):
         yield f"{where}without from_headers it takes tokens from the query, where they are logged"
+
+
+def _places(issuer: Issuer, provider: Mapping[str, Any]) -> Iterator[str]:
+    """Where extauthz reads the claims from the token, it must look where Envoy looked, and nowhere else.
+
+    Else a client could show a good token to Envoy, and one of its own making to extauthz.
+    """
+    where = f"jwt_authn's provider {issuer.name!r}: "
+    envoys = {
+        (str(header.get("name", "")).lower(), header.get("value_prefix", ""))
+        for header in provider.get("from_headers") or []
+    }
+    ours = {(header.name, header.prefix) for header in issuer.headers}
+    if envoys != ours:
+        yield f"{where}from_headers and the setting extauthz.issuers name different places: {_said(envoys)} and {_said(ours)}"
+    for place in ("from_params", "from_cookies"):
+        if provider.get(place):
+            yield f"{where}{place} takes tokens from where extauthz does not look; take it away"
+
+
+def _said(places: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} with {prefix!r}" for name, prefix in sorted(places)) or "none"
+
+
+def _rules(manager: Mapping[str, Any], names: set[str]) -> Iterator[str]:
+    """Only a provider that is named tells each token that it refused, also beside one that is good."""
+    for one in of_type(manager, JWT):
+        for rule in one.get("rules") or []:
+            either = ((rule.get("requires") or {}).get("requires_any") or {}).get("requirements") or []
+            asked = {
+                requirement.get("provider_name") for requirement in either or [rule.get("requires") or {}]
+            }
+            lenient = any("allow_missing_or_failed" in each for each in (*either, rule.get("requires") or {}))
+            if lenient and (missing := sorted(names - asked)):
+                yield (
+                    f"jwt_authn's rule for {rule.get('match')}: allow_missing_or_failed without provider_name "
+                    f"{missing[0]!r} in the same requires_any"
+                )
 
 
 def _credentials(authz: Mapping[str, Any], identity: IdentitySettings) -> Iterator[str]:

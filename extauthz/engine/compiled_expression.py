@@ -131,7 +131,8 @@ class Expression:
             return node
         number, field = self.slot(test), f"p_{self._model.policy[test.field]}"
         asked = f"r_{self._model.request[test.request or 0]}"
-        return _parsed(f"({field} == {asked} or {field} in own{number} or {field} in brought{number})")
+        # First what is found by identity, which looks at no other text: a role that the policy gives.
+        return _parsed(f"({field} in own{number} or {field} == {asked} or {field} in brought{number})")
 
     def _test(self, name: str, node: ast.Call) -> Test | None:
         names = [argument.id if isinstance(argument, ast.Name) else "" for argument in node.args]

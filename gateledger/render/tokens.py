@@ -53,7 +53,8 @@ def _provider(one: TokenIssuer) -> JwtProvider:
             JwtHeader(name=_title(header.name), value_prefix=header.prefix) for header in one.headers
         ],
         forward=True,
-        payload_in_metadata=one.name,
+        # Of a good token no more than that: extauthz reads its claims from the token.
+        header_in_metadata=f"{one.name}.header",
         failed_status_in_metadata=f"{one.name}.failed",
     )
     if one.jwks_file:

@@ -125,7 +125,7 @@ def test_no_reason_gives_an_empty_answer(code: ReasonCode) -> None:
     if code is ReasonCode.RULE_ALLOW:
         return
 
-    answer = checker.refused(code, "x").answer
+    answer = checker.refused(code, "x")[0]
 
     assert not allows(answer)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,19 @@ from typing import Any
 import pytest
 import structlog
 from check_answers import ATTRIBUTES, METADATA, SAMPLE_ENGINE
-from check_requests import NO_TOKEN, check_request, failure, parsed, token
+from check_requests import GOOD, JWT, NO_TOKEN, bearer, check_request, failure, parsed, token
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_texts import SAMPLE
 
-from extauthz import check, familiar
+from access import ReasonCode
+from extauthz import check, familiar, wire
 from extauthz.check import Checked, Checker
 from extauthz.decide import Rules, Snapshot
 from extauthz.engine import Engine, Verdict
-from extauthz.identity_settings import IdentitySettings, Issuer
+from extauthz.identity_settings import IdentitySettings, Issuer, TokenHeader
 from extauthz.shallow import varint
-from extauthz.usual import Shallow, usual_from
+from extauthz.usual import NAMES, Shallow, usual_from
 from protos.gen import ext_authz_pb2
 
 TOKENS: list[dict[str, Any]] = [
@@ -33,7 +36,12 @@ TOKENS: list[dict[str, Any]] = [
     NO_TOKEN,
     failure("Jwt is expired"),
     {},
+    GOOD,
+    {**GOOD, **failure("Jwt is expired")},
 ]
+ALICES, ZOES = (
+    bearer(json.dumps({"sub": sub, "roles": ["customer"]}).encode()).encode() for sub in ("alice", "zoe")
+)
 # What makes a Check another one; the first of each is as nearly all have it.
 ASPECTS: dict[str, list[Any]] = {
     "path": [
@@ -55,6 +63,8 @@ ASPECTS: dict[str, list[Any]] = {
     "tokens": TOKENS,
     "authorization": [
         [b"Bearer aa.bb.cc"],
+        [ALICES],
+        [ZOES],
         [],
         [b"Bearer aa, Bearer bb"],
         [b"Basic eHg"],
@@ -112,6 +122,8 @@ usual = st.sampled_from(
         asked(tokens=TOKENS[2]),
         asked(tokens={}),
         asked(tokens={}, authorization=[]),
+        asked(tokens=GOOD, authorization=[ALICES]),
+        asked(tokens=GOOD, authorization=[ZOES]),
     ]
 )
 one_thing_else = st.sampled_from(list(ASPECTS)).flatmap(
@@ -130,9 +142,13 @@ def checker(snapshot: Snapshot | None = None, **header: str) -> Checker:
     return Checker(identity, Rules(ATTRIBUTES), lambda: decided, lambda *_: None, structlog.get_logger())
 
 
+def code_of(checked: Checked) -> ReasonCode:
+    return checked[2]
+
+
 def substance(checked: Checked) -> tuple[bytes, bytes]:
     """An answer and its journal entry, without what no two answers share: id and times."""
-    response = parsed(checked.answer)
+    response = parsed(checked[0])
     fields, metadata = response.dynamic_metadata.fields, response.dynamic_metadata.ByteSize()
     name = fields["decision_id"].string_value
     assert set(fields) == METADATA
@@ -140,11 +156,11 @@ def substance(checked: Checked) -> tuple[bytes, bytes]:
     assert len(name) == 36
     fields["decide_us"].string_value = "0"
     told = response.SerializeToString(deterministic=True).replace(name.encode(), b"id")
-    assert name.encode() in checked.entry
+    assert name.encode() in checked[1]
     # The metadata's length is the first of an entry's content; the request's id stands before the time.
-    begin = checked.entry.index(b"\x0a", 1)
+    begin = checked[1].index(b"\x0a", 1)
     behind = begin + 1 + len(varint(metadata)) + metadata
-    return told, checked.entry[behind:-9]
+    return told, checked[1][behind:-9]
 
 
 @settings(max_examples=150, deadline=None)
@@ -221,7 +237,7 @@ def test_what_came_before_is_not_looked_at_as_a_whole_again(
 
     monkeypatch.setattr(check, "decide", lambda *_: pytest.fail("the general way"))
 
-    assert first.reason_code == code
+    assert code_of(first) == code
     if code == "invalid_credential":
         with pytest.raises(pytest.fail.Exception):
             remembers.checked(message)
@@ -236,16 +252,16 @@ def test_a_new_policy_is_asked_at_once_and_named_in_its_answers(tmp_path: Any) -
     issuers = (Issuer(name="demo", roles=("*",)),)
     identity = IdentitySettings(issuers=issuers)
     one = Checker(identity, Rules(ATTRIBUTES), lambda: now[0], lambda *_: None, structlog.get_logger())
-    before = [one.checked(asked()).reason_code for _ in range(2)]
+    before = [code_of(one.checked(asked())) for _ in range(2)]
     replacement = Engine.from_files(SAMPLE / "model.conf", policy, ATTRIBUTES)
     now[0] = Snapshot(replacement)
     after = [one.checked(asked()) for _ in range(2)]
-    versions = {parsed(each.answer).dynamic_metadata["policy_version"] for each in after}
+    versions = {parsed(each[0]).dynamic_metadata["policy_version"] for each in after}
     now[0] = Snapshot(None)
-    without = one.checked(asked()).reason_code
+    without = code_of(one.checked(asked()))
 
     assert before == ["rule_allow", "rule_allow"]
-    assert [each.reason_code for each in after] == ["rule_allow", "rule_allow"]
+    assert [code_of(each) for each in after] == ["rule_allow", "rule_allow"]
     assert versions == {replacement.version}
     assert without == "policy_unavailable"
 
@@ -267,7 +283,7 @@ def test_what_a_subject_is_by_one_policy_counts_for_nothing_by_another(tmp_path:
     )
     told = []
     for now[0] in (alices, zoes, alices):
-        told += [one.checked(asked(tokens=token(name))).reason_code for name in ("alice", "zoe") * 2]
+        told += [code_of(one.checked(asked(tokens=token(name)))) for name in ("alice", "zoe") * 2]
 
     reader, other = "rule_allow", "no_matching_rule"
     assert told == [reader, other] * 2 + [other, reader] * 2 + [reader, other] * 2
@@ -328,7 +344,7 @@ def test_what_is_kept_of_rules_is_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     engine = Engine.from_files(SAMPLE / "model.conf", policy, ATTRIBUTES)
     remembers = checker(Snapshot(engine))
     for number in (*range(6), *range(6)):
-        assert remembers.checked(asked(path=f"/orders/{number}")).reason_code == "rule_allow"
+        assert code_of(remembers.checked(asked(path=f"/orders/{number}"))) == "rule_allow"
 
     kept = [number for number, verdict in enumerate(engine.rules.verdicts) if verdict.kept]
 
@@ -337,13 +353,13 @@ def test_what_is_kept_of_rules_is_bounded(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_second_line_with_the_host_is_refused_though_both_say_the_same() -> None:
     remembers = checker()
-    familiar = [remembers.checked(asked()).reason_code for _ in range(2)]
+    familiar = [code_of(remembers.checked(asked())) for _ in range(2)]
 
     assert familiar == ["rule_allow", "rule_allow"]
-    assert remembers.checked(asked(more=[("host", b"orders.example")])).reason_code == "bad_request"
+    assert code_of(remembers.checked(asked(more=[("host", b"orders.example")]))) == "bad_request"
 
 
-def test_where_tokens_stand_otherwise_nothing_is_remembered() -> None:
+def test_a_token_behind_another_word_is_not_taken_for_one_that_came_before() -> None:
     """Two headers with the same verified claims, of which one holds more than the token."""
     remembers = checker(name="authorization", prefix="Bearer a")
     good = asked(tokens=token("alice", roles=["customer"]))
@@ -354,5 +370,84 @@ def test_where_tokens_stand_otherwise_nothing_is_remembered() -> None:
     line.raw_value = b"Bearer bb.cc"
 
     assert usual_from(good) is not None
-    assert remembers.checked(good).reason_code == "rule_allow"
-    assert remembers.checked(request.SerializeToString()).reason_code == "invalid_credential"
+    assert code_of(remembers.checked(good)) == "rule_allow"
+    assert code_of(remembers.checked(request.SerializeToString())) == "invalid_credential"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(b"Bearer aa.bb.cc, Basic eA", id="two credentials"),
+        pytest.param(b"Bearer ", id="no token"),
+        pytest.param(b"bearer aa.bb.cc", id="another scheme"),
+        pytest.param(b"Basic QWxpY2U6eA", id="a password"),
+        pytest.param(b"Bearer aa.bb.c\x80", id="a byte that no token has"),
+    ],
+)
+def test_who_came_with_a_token_is_not_believed_when_something_else_stands_there(other: bytes) -> None:
+    """Envoy's metadata is the same each time: what came with it decides."""
+    remembers = checker()
+    tokens = [asked(authorization=[each]) for each in (b"Bearer aa.bb.cc", b"Bearer aa.bb.dd")]
+
+    before = [code_of(remembers.checked(each)) for each in (*tokens, *tokens)]
+    refused = [code_of(remembers.checked(asked(authorization=[other]))) for _ in range(2)]
+    after = [code_of(remembers.checked(each)) for each in tokens]
+
+    assert {*before, *after} == {"rule_allow"}
+    assert {*refused} == {"invalid_credential"}
+
+
+def test_an_overlong_token_is_not_kept() -> None:
+    remembers = checker()
+    long = asked(authorization=[b"Bearer " + b"a" * 10_000])
+
+    told = [code_of(remembers.checked(each)) for each in (asked(), long, long)]
+
+    assert {*told} == {"rule_allow"}
+    assert all(len(who.authorization) < 10_000 for who in remembers._familiar._who.values() if who)
+
+
+def in_order(tokens: dict[str, str]) -> bytes:
+    """A Check with jwt_authn's word for a good token of alice's, its fields in this order."""
+    fields = b"".join(wire.metadata_entry(name, value) for name, value in tokens.items())
+    header = message(5, fields)
+    verified = message(1, message(1, b"demo.header") + message(2, header))
+    said = message(1, message(1, JWT.encode()) + message(2, verified))
+    request = Shallow.FromString(asked(tokens=GOOD, authorization=[ALICES]))
+    request.attributes.metadata_context[:] = [said]
+    return bytes(request.SerializeToString())
+
+
+def message(number: int, content: bytes) -> bytes:
+    return bytes((number << 3 | 2,)) + varint(len(content)) + content
+
+
+def test_who_asks_is_known_in_whatever_order_envoy_says_it() -> None:
+    """Envoy writes the fields of a map in any order, another one each time."""
+    fields = {"alg": "RS256", "kid": "1", "typ": "JWT"}
+    orders = [in_order(dict(order)) for order in itertools.permutations(fields.items())]
+    remembers = checker()
+
+    told = [code_of(remembers.checked(each)) for each in orders * 2]
+
+    assert {*told} == {"rule_allow"}
+    assert len({*orders}) == 6
+    assert remembers._familiar._who.size == 1
+    familiar = [usual_from(each) for each in orders]
+    assert all(one and remembers._familiar.answered(one, Snapshot(SAMPLE_ENGINE), 0) for one in familiar)
+
+
+def test_tokens_that_end_alike_are_two() -> None:
+    """Who asks is looked for by the end of the token, and believed only by all of it."""
+    remembers = checker()
+    alices, zoes = (asked(tokens=GOOD, authorization=[each]) for each in (ALICES, ZOES))
+    assert ALICES[-32:] == ZOES[-32:]
+
+    for each in (alices, zoes, alices, zoes, zoes, alices):
+        assert substance(remembers.checked(each)) == substance(checker().checked(each))
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"authorization"}))
+def test_no_other_of_the_usual_headers_may_hold_a_token(name: str) -> None:
+    with pytest.raises(ValueError, match="the name of a request header that nothing else uses"):
+        Issuer(name="demo", headers=(TokenHeader(name=name),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 from extauthz.shallow import varint
@@ -46,6 +47,15 @@ def token(sub: str = "alice", issuer: str = "demo", **claims: Any) -> dict[str, 
     return {issuer: {"sub": sub, **claims}}
 
 
+def bearer(payload: bytes, header: bytes = b'{"alg":"RS256"}') -> str:
+    """An Authorization header with a token that holds this payload; its signature is none."""
+    parts = (
+        base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (header, payload, b"signed" * 8)
+    )
+    # All signatures are alike, and long.
+    return "Bearer " + ".".join(parts)
+
+
 def failure(message: str, code: int = 2, issuer: str = "demo") -> dict[str, Any]:
     """jwt_authn's metadata for a token that failed."""
     return {f"{issuer}.failed": {"code": code, "message": message}}
@@ -69,6 +79,8 @@ def deep_request(depth: int) -> bytes:
     return b"\x0a" + varint(len(attributes)) + attributes
 
 
+# What jwt_authn says of a good token, where it says no more than that.
+GOOD = {"demo.header": {"alg": "RS256", "typ": "JWT"}}
 NO_TOKEN = failure("Jwt is missing", 1)
 
 

@@ -134,7 +134,7 @@ def test_when_even_an_answer_cannot_be_made_the_last_resort_denies(
     for answer in (
         made.check(check_request()),
         made.check(b"\xff"),
-        made.refused(ReasonCode.OVERLOADED, "x").answer,
+        made.refused(ReasonCode.OVERLOADED, "x")[0],
     ):
         response = parsed(answer)
 
@@ -153,7 +153,7 @@ def test_an_answer_that_would_allow_a_denial_is_an_error_instead(
 
 @pytest.mark.parametrize("code", [ReasonCode.OVERLOADED, ReasonCode.DEADLINE_EXCEEDED])
 def test_a_refusal_without_a_look_is_an_error_response_with_its_reason(code: ReasonCode) -> None:
-    answer = checker(lambda: Snapshot(None)).refused(code, "too late").answer
+    answer = checker(lambda: Snapshot(None)).refused(code, "too late")[0]
 
     assert parsed(answer).error_response.status.code == 503
     assert (metadata(answer)["reason_code"], metadata(answer)["reason"]) == (code.value, "too late")
@@ -175,9 +175,9 @@ def test_what_is_journalled_is_what_was_answered_with_the_requests_id(engine: En
 
     checked = checker(lambda: Snapshot(engine)).checked(request.SerializeToString())
     # An entry: its own tag and length, the metadata's tag and length, then the metadata; each length two bytes.
-    size = checked.entry[4] & 0x7F | checked.entry[5] << 7
-    said, rest = checked.entry[6 : 6 + size], checked.entry[6 + size :]
+    size = checked[1][4] & 0x7F | checked[1][5] << 7
+    said, rest = checked[1][6 : 6 + size], checked[1][6 + size :]
 
-    assert Struct.FromString(said) == parsed(checked.answer).dynamic_metadata
+    assert Struct.FromString(said) == parsed(checked[0]).dynamic_metadata
     assert rest[:-8] == b"\x12\x04id-1\x19"
-    assert framing(checked.entry).whole(checked.entry)
+    assert framing(checked[1]).whole(checked[1])

@@ -24,13 +24,13 @@ class Answers:
     """A checker that says what it was asked for."""
 
     def checked(self, message: bytes) -> Checked:
-        return Checked(b"checked " + message, b"kept " + message, ReasonCode.RULE_ALLOW, 0)
+        return b"checked " + message, b"kept " + message, ReasonCode.RULE_ALLOW, 0
 
     def refused(self, reason_code: ReasonCode, _: str, message: bytes = b"") -> Checked:
-        return Checked(reason_code.value.encode(), b"kept " + message, reason_code, 0)
+        return reason_code.value.encode(), b"kept " + message, reason_code, 0
 
     def told(self, checked: Checked) -> bytes:
-        return checked.answer
+        return checked[0]
 
 
 class Kept:

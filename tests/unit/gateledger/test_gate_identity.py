@@ -27,6 +27,11 @@ def provider(bootstrap: dict[str, Any]) -> dict[str, Any]:
     return manager(bootstrap)["http_filters"][0]["typed_config"]["providers"]["demo"]
 
 
+def rules(bootstrap: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = manager(bootstrap)["http_filters"][0]["typed_config"]["rules"]
+    return found
+
+
 def authz(bootstrap: dict[str, Any]) -> dict[str, Any]:
     return manager(bootstrap)["http_filters"][1]["typed_config"]
 
@@ -53,7 +58,7 @@ def found(identity: dict[str, Any], change: Callable[[dict[str, Any]], object]) 
     ("change", "words"),
     [
         pytest.param(
-            lambda b: provider(b).update(payload_in_metadata="x"), "payload_in_metadata must be", id="key"
+            lambda b: provider(b).update(header_in_metadata="x"), "header_in_metadata must be", id="key"
         ),
         pytest.param(
             lambda b: provider(b).update(failed_status_in_metadata="x"), "'demo.failed'", id="failures"
@@ -63,6 +68,41 @@ def found(identity: dict[str, Any], change: Callable[[dict[str, Any]], object]) 
         ),
         pytest.param(lambda b: provider(b).pop("require_expiration"), "never expire", id="expiry"),
         pytest.param(lambda b: provider(b).pop("from_headers"), "from the query", id="query"),
+        pytest.param(
+            lambda b: provider(b).update(from_headers=[{"name": "X-T", "value_prefix": ""}]),
+            "different places: x-t with '' and authorization with 'Bearer '",
+            id="another header",
+        ),
+        pytest.param(
+            lambda b: provider(b)["from_headers"].append({"name": "x-t"}),
+            "different places",
+            id="one more header",
+        ),
+        pytest.param(
+            lambda b: provider(b)["from_headers"][0].pop("value_prefix"),
+            "different places",
+            id="another prefix",
+        ),
+        pytest.param(
+            lambda b: provider(b).update(from_params=["t"]),
+            "from_params takes tokens from where",
+            id="the query",
+        ),
+        pytest.param(
+            lambda b: provider(b).update(from_cookies=["t"]),
+            "from_cookies takes tokens from where",
+            id="a cookie",
+        ),
+        pytest.param(
+            lambda b: rules(b)[0]["requires"]["requires_any"]["requirements"].pop(0),
+            "allow_missing_or_failed without provider_name 'demo'",
+            id="a provider that no rule names",
+        ),
+        pytest.param(
+            lambda b: rules(b)[0].update(requires={"allow_missing_or_failed": {}}),
+            "allow_missing_or_failed without provider_name 'demo'",
+            id="a rule without a provider",
+        ),
         pytest.param(
             lambda b: authz(b)["allowed_headers"].update(patterns=[{"exact": ":path"}]),
             "lack 'authorization'",
@@ -231,3 +271,11 @@ def test_what_extauthz_waits_for_in_vain_is_told(identity: dict[str, Any], words
 )
 def test_what_is_closed_is_not_complained_of(change: Callable[[dict[str, Any]], object]) -> None:
     assert found(DEMO, change) == []
+
+
+def test_where_envoy_reads_the_claims_it_may_look_where_it_likes() -> None:
+    def payload(bootstrap: dict[str, Any]) -> None:
+        del provider(bootstrap)["header_in_metadata"]
+        provider(bootstrap).update(payload_in_metadata="demo", from_headers=[{"name": "x-t"}])
+
+    assert not found(DEMO, payload)
