@@ -231,8 +231,8 @@ class Familiar:
         told = b"".join(
             (_ID_ENTRY, name, who.metadata, action, begin, resource, said, policy.versions, decide_us)
         )
-        answer, entry = wire.answer_and_entry(name.join(head), told, request_id, now)
-        return answer, entry, reason_code, started_ns
+        answer = wire.with_metadata(name.join(head), told)
+        return answer, wire.journal_entry(told, request_id, now), reason_code, started_ns
 
     def learn(self, usual: Usual, decision: Decision, answered: Answered, engine: Engine | None) -> None:
         """Keep what the general way's answer to a usual Check can say of others."""

@@ -89,7 +89,7 @@ class Issuer(Section):
     def _once_each(cls, headers: tuple[TokenHeader, ...]) -> tuple[TokenHeader, ...]:
         names = [header.name for header in headers]
         if twice := next((name for name in names if names.count(name) > 1), ""):
-            raise ValueError(f"{twice!r} is there twice; a header has one prefix")
+            raise ValueError(f"{twice!r} is there twice; a header has one prefix: name it once")
         return headers
 
 

@@ -205,20 +205,6 @@ def journal_entry(metadata: bytes, request_id: bytes, time_ns: int) -> bytes:
     return b"".join((begin, said, metadata, by_name, request_id, _TIME, time_ns.to_bytes(8, "little")))
 
 
-def answer_and_entry(head: bytes, metadata: bytes, request_id: bytes, time_ns: int) -> tuple[bytes, bytes]:
-    """`with_metadata` and `journal_entry` at once, which is on the way of every Check."""
-    size, named = len(metadata), len(request_id)
-    if size >= _USUAL or named >= _USUAL:
-        return with_metadata(head, metadata), journal_entry(metadata, request_id, time_ns)
-    said, by_name = _SAID[size], _NAMED[named]
-    content = size + named + len(said) + len(by_name) + _TIMED
-    begin = _ENTRY[content] if content < _USUAL else _entry(content)
-    return (
-        b"".join((head, _DYNAMIC_METADATA_BEGIN[size], metadata)),
-        b"".join((begin, said, metadata, by_name, request_id, _TIME, time_ns.to_bytes(8, "little"))),
-    )
-
-
 def _sealed(response: ext_authz_pb2.CheckResponse, *, allow: bool) -> bytes:
     said = response.WhichOneof("http_response")
     allows = said == "ok_response" and response.status.code == 0
