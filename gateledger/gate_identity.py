@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateledger.gate_parts import AUTHZ, DOWNSTREAM_TLS, JWT, UPSTREAM_TLS, of_type
+from gateledger.gate_parts import AUTHZ, DOWNSTREAM_TLS, JWT, UPSTREAM_TLS, objects, of_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from extauthz.identity_settings import IdentitySettings, Issuer
 
 _VERIFIED = "VERIFY_TRUST_CHAIN"
+_LENIENT, _UNVERIFIED = "allow_missing_or_failed", "extract_only_without_validation"
 _VALIDATIONS = (
     "validation_context",
     "validation_context_sds_secret_config",
@@ -87,15 +88,15 @@ def _providers(manager: Mapping[str, Any], identity: IdentitySettings) -> Iterat
         yield f"the setting extauthz.issuers names {name!r}, but jwt_authn has no such provider"
     for name in sorted(set(known) & set(providers)):
         yield from _provider(name, providers[name])
-        if "payload_in_metadata" not in providers[name]:
+        if providers[name].get("payload_in_metadata") != name:
             yield from _places(known[name], providers[name])
     yield from _rules(manager, set(known) & set(providers))
 
 
 def _provider(name: str, provider: Mapping[str, Any]) -> Iterator[str]:
     where = f"jwt_authn's provider {name!r}: "
-    says_good = provider.get("header_in_metadata") == f"{name}.header"
-    if not says_good and provider.get("payload_in_metadata") != name:
+    payload, header = provider.get("payload_in_metadata"), provider.get("header_in_metadata")
+    if not (payload == name or (not payload and header == f"{name}.header")):
         yield f"{where}header_in_metadata must be {name + '.header'!r} (or payload_in_metadata {name!r})"
     if provider.get("failed_status_in_metadata") != f"{name}.failed":
         yield f"{where}failed_status_in_metadata must be {name + '.failed'!r}"
@@ -119,7 +120,7 @@ def _places(issuer: Issuer, provider: Mapping[str, Any]) -> Iterator[str]:
     }
     ours = {(header.name, header.prefix) for header in issuer.headers}
     if envoys != ours:
-        yield f"{where}from_headers and the setting extauthz.issuers name different places: {_said(envoys)} and {_said(ours)}"
+        yield f"{where}from_headers and the setting extauthz.issuers name different places: {_said(envoys)} and {_said(ours)}; let both name the same"
     for place in ("from_params", "from_cookies"):
         if provider.get(place):
             yield f"{where}{place} takes tokens from where extauthz does not look; take it away"
@@ -131,18 +132,27 @@ def _said(places: Iterable[tuple[str, str]]) -> str:
 
 def _rules(manager: Mapping[str, Any], names: set[str]) -> Iterator[str]:
     """Only a provider that is named tells each token that it refused, also beside one that is good."""
-    for one in of_type(manager, JWT):
-        for rule in one.get("rules") or []:
-            either = ((rule.get("requires") or {}).get("requires_any") or {}).get("requirements") or []
-            asked = {
-                requirement.get("provider_name") for requirement in either or [rule.get("requires") or {}]
-            }
-            lenient = any("allow_missing_or_failed" in each for each in (*either, rule.get("requires") or {}))
-            if lenient and (missing := sorted(names - asked)):
+    for authn in of_type(manager, JWT):
+        for named in _beside_leniency(authn):
+            if missing := sorted(names - named):
                 yield (
-                    f"jwt_authn's rule for {rule.get('match')}: allow_missing_or_failed without provider_name "
-                    f"{missing[0]!r} in the same requires_any"
+                    f"jwt_authn has {_LENIENT} without provider_name {missing[0]!r} in the same requires_any; "
+                    "put it there"
                 )
+        if any(_UNVERIFIED in one for one in objects(authn)):
+            yield f"jwt_authn's {_UNVERIFIED} takes tokens that nobody verified; take it away"
+
+
+def _beside_leniency(authn: Mapping[str, Any]) -> Iterator[set[str]]:
+    """For each requirement that lets failures pass, the providers that are named beside it."""
+    alone = sum(_LENIENT in one for one in objects(authn))
+    for one in objects(authn):
+        each = (one.get("requires_any") or {}).get("requirements") or []
+        if lenient := sum(_LENIENT in other for other in each):
+            alone -= lenient
+            yield {other.get("provider_name", "") for other in each}
+    if alone:
+        yield set()
 
 
 def _credentials(authz: Mapping[str, Any], identity: IdentitySettings) -> Iterator[str]:

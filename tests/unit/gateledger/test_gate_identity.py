@@ -27,8 +27,13 @@ def provider(bootstrap: dict[str, Any]) -> dict[str, Any]:
     return manager(bootstrap)["http_filters"][0]["typed_config"]["providers"]["demo"]
 
 
+def jwt(bootstrap: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = manager(bootstrap)["http_filters"][0]["typed_config"]
+    return found
+
+
 def rules(bootstrap: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = manager(bootstrap)["http_filters"][0]["typed_config"]["rules"]
+    found: list[dict[str, Any]] = jwt(bootstrap)["rules"]
     return found
 
 
@@ -97,6 +102,29 @@ def found(identity: dict[str, Any], change: Callable[[dict[str, Any]], object]) 
             lambda b: rules(b)[0]["requires"]["requires_any"]["requirements"].pop(0),
             "allow_missing_or_failed without provider_name 'demo'",
             id="a provider that no rule names",
+        ),
+        pytest.param(
+            lambda b: provider(b).update(payload_in_metadata="other", from_headers=[{"name": "x-t"}]),
+            "different places",
+            id="a payload that nobody reads, and another header",
+        ),
+        pytest.param(
+            lambda b: provider(b).update(payload_in_metadata="other"),
+            "header_in_metadata must be",
+            id="a payload that nobody reads",
+        ),
+        pytest.param(
+            lambda b: jwt(b).update(
+                rules=[{"match": {"prefix": "/"}, "requirement_name": "x"}],
+                requirement_map={"x": {"requires_all": {"requirements": [{"allow_missing_or_failed": {}}]}}},
+            ),
+            "allow_missing_or_failed without provider_name 'demo'",
+            id="a requirement by its name",
+        ),
+        pytest.param(
+            lambda b: rules(b)[0].update(requires={"extract_only_without_validation": {}}),
+            "tokens that nobody verified",
+            id="no verification",
         ),
         pytest.param(
             lambda b: rules(b)[0].update(requires={"allow_missing_or_failed": {}}),
