@@ -118,6 +118,7 @@ def server(*, required: bool) -> Iterator[str]:
             "issuers": [{"name": "demo", "roles": ["*"]}],
             "audit_required": required,
             "policy": str(policy),
+            "transport": "grpcio",
         }
         config.write_text(json.dumps({"extauthz": section}))
         command = [sys.executable, "-m", "extauthz", "--config", str(config), "--home", home]

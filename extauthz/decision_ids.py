@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import struct
 
 # How many are made at once; what is left of them is not worth keeping.
 _BATCH = 256
 # After the time: "7", three hexadecimal digits, "-", the variant and three digits, "-", twelve digits.
 _TAIL = b"7...-v...-............"
 _DIGITS = tuple(place for place, character in enumerate(_TAIL) if character == ord("."))
+# One id's tail after the other.
+_each_of = struct.Struct(f"{len(_TAIL)}s" * _BATCH).unpack
 _VARIANTS = bytes(b"89ab"[number & 3] for number in range(256))
 
 
@@ -43,5 +46,4 @@ def _tails() -> list[bytes]:
     for number, place in enumerate(_DIGITS):
         text[place::size] = random[number * _BATCH : (number + 1) * _BATCH]
     text[_TAIL.index(b"v") :: size] = os.urandom(_BATCH).translate(_VARIANTS)
-    whole = bytes(text)
-    return [whole[at : at + size] for at in range(0, len(whole), size)]
+    return list(_each_of(text))

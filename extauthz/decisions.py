@@ -16,7 +16,7 @@ import asyncio
 import json
 import socket
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -60,8 +60,17 @@ class _Record:
     """Decisions of one node that are written as one."""
 
     node: str
-    entries: bytes
-    count: int
+    # Added one behind the other: an entry's own memory, still in the processor's caches, is the next one's.
+    entries: bytearray = field(default_factory=bytearray)
+    count: int = 0
+
+
+class _Gathering(dict[str, _Record]):
+    """By node, what is on its way to becoming a record."""
+
+    def __missing__(self, node: str) -> _Record:
+        record = self[node] = _Record(node)
+        return record
 
 
 @dataclass(slots=True)
@@ -69,17 +78,16 @@ class _Group:
     """Decisions that are made durable together, and the future of those who wait for them."""
 
     done: asyncio.Future[None]
-    # By node, what is on its way to becoming a record, and its bytes in all.
-    gathering: defaultdict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    # What is not whole yet, and its bytes in all.
+    gathering: _Gathering = field(default_factory=_Gathering)
     gathered: int = 0
     # What is whole, in its order; what was written is taken off.
     records: list[_Record] = field(default_factory=list)
     size: int = 0
 
     def whole(self) -> None:
-        """Entries become records while they are still in the processor's caches."""
-        for node, entries in self.gathering.items():
-            self.records.append(_Record(node, b"".join(entries), len(entries)))
+        """What gathers is as large as a record may be, or is to be written now."""
+        self.records += self.gathering.values()
         self.gathering.clear()
         self.size += self.gathered
         self.gathered = 0
@@ -144,7 +152,9 @@ class DecisionJournal:
             return None
         tally.pending_bytes = pending
         group = self._next or self._begun()
-        group.gathering[node].append(entry)
+        record = group.gathering[node]
+        record.entries += entry
+        record.count += 1
         gathered = group.gathered = group.gathered + size
         if gathered >= _RECORD_BYTES:
             group.whole()
@@ -205,7 +215,9 @@ class DecisionJournal:
         refused: SpoolError | None = None
         for record in group.records:
             try:
-                written.append(appender.append(_origin(record.node, self._host, now), record.entries))
+                written.append(
+                    appender.append(_origin(record.node, self._host, now), memoryview(record.entries))
+                )
             except SpoolError as error:
                 refused = error
                 break

@@ -13,12 +13,11 @@ from service.addresses import listener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import structlog
 
     from extauthz.gate import Gate, Told
-    from extauthz.http2.head import Head
     from extauthz.settings import ExtAuthzSettings
 
 _NODE = NODE_KEY.encode()
@@ -33,7 +32,7 @@ class FastServer:
         self._gate = gate
         self._log = log
         self._health = Health((SERVICE,))
-        check = Method(self._check, self._crowded, settings.max_concurrent)
+        check = Method(gate.answer, self._crowded, settings.max_concurrent, _node)
         limits = Limits(message_bytes=_ROOM * settings.max_request_bytes)
         self.server = Server({f"/{SERVICE}/{METHOD}": check, **self._health.methods()}, limits, self._failed)
         self._sockets: list[socket.socket] = []
@@ -55,21 +54,13 @@ class FastServer:
     async def stop(self, grace_seconds: float) -> None:
         await self.server.stop(grace_seconds)
 
-    def _check(self, message: bytes, head: Head, deadline: float | None) -> Told:
-        # Looked for here too, which saves a call a Check.
-        node = head.kept.get(NODE_KEY)
-        return self._gate.answer(message, _node(head) if node is None else node, deadline)
-
-    def _crowded(self, _: bytes, head: Head) -> Told:
-        return self._gate.crowded(_node(head))
+    def _crowded(self, _: bytes, node: str) -> Told:
+        return self._gate.crowded(node)
 
     def _failed(self, error: Exception) -> None:
         self._log.error("a call failed", error=f"{type(error).__name__}: {error}")
 
 
-def _node(head: Head) -> str:
-    """The Envoy that asks; worked out once for all calls with these headers."""
-    node: str | None = head.kept.get(NODE_KEY)
-    if node is None:
-        node = head.kept[NODE_KEY] = head.metadata.get(_NODE, b"").decode("utf-8", "replace")
-    return node
+def _node(metadata: Mapping[bytes, bytes]) -> str:
+    """The Envoy that asks."""
+    return metadata.get(_NODE, b"").decode("utf-8", "replace")

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 # Seconds: an answer takes tens of microseconds; above Envoy's timeout of a second it does not matter.
 _BUCKETS = (25e-6, 50e-6, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0)
-_QUICKEST = _BUCKETS[0]
+_NANOSECONDS = tuple(round(bound * 1e9) for bound in _BUCKETS)
+_QUICKEST = _NANOSECONDS[0]
 
 RELOADS = "gateledger_policy_reloads"
 ReloadResult = Literal["loaded", "refused", "not_journaled"]
@@ -45,13 +46,13 @@ class _Answers(Collector):
         self._counts = dict.fromkeys(ReasonCode, 0)
         # Not yet summed up: each answer is in one of them; the last is for all beyond the bounds.
         self._buckets = [0] * (len(_BUCKETS) + 1)
-        self._seconds = 0.0
+        self._nanoseconds = 0
 
-    def count(self, reason_code: ReasonCode, seconds: float) -> None:
+    def count(self, reason_code: ReasonCode, nanoseconds: int) -> None:
         self._counts[reason_code] += 1
         # Most are among the quickest, and need no search.
-        self._buckets[0 if seconds <= _QUICKEST else bisect_left(_BUCKETS, seconds)] += 1
-        self._seconds += seconds
+        self._buckets[0 if nanoseconds <= _QUICKEST else bisect_left(_NANOSECONDS, nanoseconds)] += 1
+        self._nanoseconds += nanoseconds
 
     def collect(self) -> Iterator[Metric]:
         checks = CounterMetricFamily(
@@ -65,7 +66,7 @@ class _Answers(Collector):
             "gateledger_check_duration_seconds",
             "Seconds from a Check's bytes to its answer's.",
             buckets=list(zip(bounds, accumulate(self._buckets), strict=True)),
-            sum_value=self._seconds,
+            sum_value=self._nanoseconds / 1e9,
         )
 
 
@@ -88,7 +89,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         answers = _Answers()
         registry.register(answers)
-        # Count one answer: its reason code, and its seconds.
+        # Count one answer: its reason code, and its nanoseconds.
         self.observe = answers.count
         self._info = Gauge(
             "gateledger_policy_info", "1 for the policy version that decides.", ["version"], registry=registry

@@ -43,8 +43,14 @@ _PATH, _AUTHORITY, _AUTHORIZATION, _REQUEST_ID, _ = _BEGINNINGS = tuple(
 )
 # By how their lines begin, and where in them the value begins, if its length takes one byte.
 _value_at = {line: len(line) + 1 for line in _BEGINNINGS}.get
+_PATH_AT, _AUTHORITY_AT, _AUTHORIZATION_AT, _REQUEST_ID_AT = map(len, _BEGINNINGS[:4])
+# In place of a metadata field that did not come.
+_NONE = (b"",)
 # Of a line what is neither its name nor its value: two tags and the name's length.
 _AROUND_NAME = 3
+
+# Of :authority, :path, authorization and x-request-id the values, empty where a header did not come.
+_Values = tuple[bytes, bytes, bytes, bytes]
 
 
 def _shallow_request() -> Any:
@@ -86,26 +92,31 @@ def usual_from(message: bytes) -> Usual | None:
         attributes = _read(message).attributes
         http = attributes.request.http
         # A slice is a list, which is walked in half the time.
-        seen = _header_lines(http.header_map.headers[:])
-    except (DecodeError, IndexError):
+        lines = http.header_map.headers[:]
+        values = _four_values(lines) or _values(lines)
+        [known_by] = attributes.metadata_context[:] or _NONE
+        [route] = attributes.route_metadata_context[:] or _NONE
+    except (DecodeError, IndexError, ValueError):
+        # No CheckRequest; a broken line; one thing twice.
         return None
+    if values is None or len(known_by) > _MAX_CLAIMS:
+        return None
+    authority, target, authorization, request_id = values
     host = http.host
-    if seen is None or len(host) > _MAX_HOST or http.fragment:
-        return None
-    named, target, request_id = host.encode(), seen.get(_PATH), seen.get(_REQUEST_ID, b"")
-    authorization = seen.get(_AUTHORIZATION, b"")
-    if target is None or not request_id.isascii() or seen.get(_AUTHORITY, named) != named:
+    if (
+        not target
+        or (authority and host.encode() != authority)
+        or len(host) > _MAX_HOST
+        or http.fragment
+        or not request_id.isascii()
+    ):
         return None
     source = attributes.source
-    claims, route = attributes.metadata_context, attributes.route_metadata_context
-    if source.certificate or source.principal or len(claims) > 1 or len(route) > 1:
-        return None
-    known_by = claims[0] if claims else b""
-    if len(known_by) > _MAX_CLAIMS:
+    if source.certificate or source.principal:
         return None
     return (
         known_by,
-        route[0] if route else b"",
+        route,
         authorization,
         http.method,
         host,
@@ -114,8 +125,40 @@ def usual_from(message: bytes) -> Usual | None:
     )
 
 
-def _header_lines(lines: list[bytes]) -> dict[bytes, bytes] | None:
-    """The values by their lines' beginnings, if none is unusual or empty. Raises IndexError for broken lines."""
+def _four_values(lines: list[bytes]) -> _Values | None:
+    """As `_values`, for the lines of nearly all requests, in two thirds of the time; None for any others."""
+    if len(lines) != 4:
+        return None
+    authority, path, authorization, request_id = lines
+    if (
+        authority[:_AUTHORITY_AT] != _AUTHORITY
+        or path[:_PATH_AT] != _PATH
+        or authorization[:_AUTHORIZATION_AT] != _AUTHORIZATION
+        or request_id[:_REQUEST_ID_AT] != _REQUEST_ID
+    ):
+        return None
+    host, target, name = authority[_AUTHORITY_AT], path[_PATH_AT], request_id[_REQUEST_ID_AT]
+    low, high = authorization[_AUTHORIZATION_AT], authorization[_AUTHORIZATION_AT + 1]
+    if (
+        # A length of one byte, and a token's of two; nothing behind the value.
+        not 0 < host == len(authority) - _AUTHORITY_AT - 1 < 0x80
+        or not 0 < target == len(path) - _PATH_AT - 1 < 0x80
+        or not 0 < name == len(request_id) - _REQUEST_ID_AT - 1 < 0x80
+        or not 0 < high < 0x80
+        or low != len(authorization) - _AUTHORIZATION_AT - 2 - (high - 1 << 7)
+        or low < 0x80
+    ):
+        return None
+    return (
+        authority[_AUTHORITY_AT + 1 :],
+        path[_PATH_AT + 1 :],
+        authorization[_AUTHORIZATION_AT + 2 :],
+        request_id[_REQUEST_ID_AT + 1 :],
+    )
+
+
+def _values(lines: list[bytes]) -> _Values | None:
+    """The headers' values, if none is unusual, empty or there twice. Raises IndexError for broken lines."""
     seen: dict[bytes, bytes] = {}
     for line in lines:
         begin = line[: line[1] + _AROUND_NAME]
@@ -130,4 +173,12 @@ def _header_lines(lines: list[bytes]) -> dict[bytes, bytes] | None:
         if size != len(value) or not size:
             return None
         seen[begin] = value
-    return seen if len(seen) == len(lines) else None
+    if len(seen) != len(lines):
+        return None
+    value_of = seen.get
+    return (
+        value_of(_AUTHORITY, b""),
+        value_of(_PATH, b""),
+        value_of(_AUTHORIZATION, b""),
+        value_of(_REQUEST_ID, b""),
+    )

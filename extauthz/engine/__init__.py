@@ -3,6 +3,7 @@
 One package; pycasbin is touched in `reference` alone.
 """
 
+from extauthz.engine.compiled import VERDICT_AT
 from extauthz.engine.enforcer import EnforceError, Engine, Mode, load
 from extauthz.engine.extension import NO_EXTENSIONS, Extensions
 from extauthz.engine.finding import Finding, PolicyError, Severity
@@ -11,6 +12,7 @@ from extauthz.engine.verdict import Verdict
 
 __all__ = [
     "NO_EXTENSIONS",
+    "VERDICT_AT",
     "EnforceError",
     "Engine",
     "Extensions",

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from extauthz.engine import reference
 from extauthz.engine.compiled_expression import HOLDER, WHOLE, Expression, placed
+from extauthz.engine.first_look import first_look, indented
 from extauthz.engine.heads import indexed_value
 from extauthz.engine.held import WIDE
+from extauthz.engine.index import Heads
 from extauthz.engine.index_build import Builder, dimensions_of
 from extauthz.engine.matcher import PATTERNS, Scope
 from extauthz.engine.memory import drain
@@ -229,28 +231,32 @@ class _Writer:
         conjuncts = [conjunct.tests for conjunct in branch if conjunct.tests]
         dimensions = dimensions_of(conjuncts, self._place)
         narrow = self._builder.tree(rules, dimensions)
-        asks = [self._ask(f"index{number}", narrow)]
+        asks = list(self._ask(f"index{number}", narrow))
         roles = [test for tests in conjuncts for test in tests if test.is_role]
         if any(self._graphs[test.function].shape.widest > WIDE for test in roles):
             others = [other for other in dimensions if not any(test.is_role for test in other.tests)]
             many = " or ".join(f"len({self._expression.held(test)}) > {WIDE}" for test in roles)
             wide = self._ask(f"wide{number}", self._builder.tree(rules, others))
-            asks = [f"if {many}:", f"    {wide}", "else:", f"    {asks[0]}"]
+            asks = [f"if {many}:", *indented(wide), "else:", *indented(asks)]
         if guards:
             yield f"if {' and '.join(f'({self._expression.text(guard)})' for guard in guards)}:"
-            asks = [f"    {line}" for line in asks]
+            asks = list(indented(asks))
         yield from asks
 
-    def _ask(self, name: str, node: Any) -> str:
+    def _ask(self, name: str, node: Any) -> Iterable[str]:
         self.names[name] = node
         if isinstance(node, list):
-            return f"found += {name}"
-        if isinstance(node, tuple):
-            return f"found.append({name})"
-        return (
-            f"{name}.collect(context, found) if not ragged else "
-            f"[{name}.collect(variant, found) for variant in variants(context)]"
-        )
+            yield f"found += {name}"
+        elif isinstance(node, tuple):
+            yield f"found.append({name})"
+        else:
+            yield "if ragged:"
+            yield f"    for variant in variants(context): {name}.collect(variant, found)"
+            yield "else:"
+            if isinstance(node, Heads):
+                yield from indented(first_look(name, node, self.names))
+            else:
+                yield f"    {name}.collect(context, found)"
 
     def _place(self, tests: tuple[Test, ...]) -> int:
         return self._asked.setdefault(tests, len(self._asked))

@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import functools
 import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -121,9 +122,14 @@ class Engine:
                 return self.scan(values, roles)
             raise EnforceError(f"the compiled matcher fails on this request: {error}") from error
         if entry is None:
-            return self._unmatched()
+            return self.unmatched
         verdict: Verdict = entry[VERDICT_AT]
         return verdict
+
+    @functools.cached_property
+    def entry(self) -> Callable[..., Any]:
+        """`decide`, or what raises NotCompiled where there is none; for callers to whom a call is much."""
+        return _not_compiled if self.decide is None else self.decide
 
     def scan(self, values: Sequence[str], roles: Sequence[str]) -> Verdict:
         """As `enforce`, by trying every rule with pycasbin's own evaluator."""
@@ -142,7 +148,7 @@ class Engine:
             or not (allowed or denies)
             or (denies and self.model.effect == reference.ALLOW_OVERRIDE)
         ):
-            return self._unmatched()
+            return self.unmatched
         return self.rules.verdicts[place]
 
     def functions(self, subject: str, roles: Sequence[str]) -> dict[str, Callable[..., Any]]:
@@ -153,8 +159,14 @@ class Engine:
     def _scan(self) -> Scan:
         return Scan(self.model, self.rules, self.graphs)
 
-    def _unmatched(self) -> Verdict:
+    @functools.cached_property
+    def unmatched(self) -> Verdict:
+        """The answer where no rule decides."""
         return UNDENIED if self.model.effect == reference.DENY_OVERRIDE and self.rules.fields else UNMATCHED
+
+
+def _not_compiled(*_: object) -> Any:
+    raise NotCompiled
 
 
 def load(

@@ -50,10 +50,10 @@ class Values:
 class Heads:
     """Rules by what a pattern begins with: whole texts, and beginnings by their lengths."""
 
-    __slots__ = ("_at", "_heads", "_lengths", "_whole")
+    __slots__ = ("_heads", "_lengths", "_whole", "at")
 
     def __init__(self, at: int, whole: dict[str, Node], heads: dict[str, Node]) -> None:
-        self._at = at
+        self.at = at
         self._whole = whole
         self._heads = heads
         self._lengths = tuple(sorted({len(head) for head in heads}))
@@ -63,7 +63,7 @@ class Heads:
         return self._whole, self._heads
 
     def collect(self, context: Context, found: Found) -> None:
-        value = context[self._at]
+        value = context[self.at]
         child = self._whole.get(value)
         if child is not None:
             if isinstance(child, tuple):

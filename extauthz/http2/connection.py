@@ -237,7 +237,7 @@ class Connection(Requests, asyncio.Protocol):
             if number == 0:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
             raise StreamFault(number, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
-        self.send.widened(number, self.streams.get(number), increment)
+        self.send.widened(number, self.own(number), increment)
         self._pump()
 
     def _pump(self) -> None:

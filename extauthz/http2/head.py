@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from extauthz.http2.status import Status
@@ -42,9 +42,8 @@ class Head:
     text: str = ""
     content_length: int | None = None
     compressed: bool = False
-    metadata: Mapping[bytes, bytes] = field(default_factory=dict)
-    # What a method's owner keeps here: calls with the same headers share one Head.
-    kept: dict[str, Any] = field(default_factory=dict)
+    # Who calls: what the method makes of the metadata. Calls with the same headers share one Head.
+    caller: Any = None
 
 
 def head_of(headers: Iterable[Header], methods: Mapping[bytes, Method]) -> Head:
@@ -65,7 +64,8 @@ def head_of(headers: Iterable[Header], methods: Mapping[bytes, Method]) -> Head:
     method = methods.get(pseudo[b":path"])
     if method is None:
         return Head(status=Status.UNIMPLEMENTED, text="no such method", content_length=length)
-    return Head(method, timeout, content_length=length, compressed=encoding != b"identity", metadata=fields)
+    compressed, caller = encoding != b"identity", method.caller(fields)
+    return Head(method, timeout, content_length=length, compressed=compressed, caller=caller)
 
 
 def is_trailers(headers: Iterable[Header]) -> bool:

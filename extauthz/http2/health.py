@@ -14,7 +14,6 @@ from extauthz.http2.status import RpcError, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from extauthz.http2.head import Head
 
 SERVICE = "grpc.health.v1.Health"
 # Field and wire type of HealthCheckRequest.service and HealthCheckResponse.status.
@@ -75,13 +74,13 @@ class Health:
         known = not name or name in self.names
         return _STATUS_TAG + bytes((self._serving if known else Serving.SERVICE_UNKNOWN,))
 
-    def _check(self, message: bytes, _: Head, __: float | None) -> bytes:
+    def _check(self, message: bytes, *_: object) -> bytes:
         name = _name(message)
         if name and name not in self.names:
             raise RpcError(Status.NOT_FOUND, "unknown service")
         return self.status(name)
 
-    def _watch(self, message: bytes, _: Head, __: float | None) -> _Watch:
+    def _watch(self, message: bytes, *_: object) -> _Watch:
         return _Watch(self, _name(message))
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
-
-    from extauthz.http2.head import Head
+    from collections.abc import Callable, Mapping
 
 
 class Feed(Protocol):
@@ -23,10 +21,12 @@ class Feed(Protocol):
 class Method:
     """A method: `call` gives the answer's bytes, a future of them, or a Feed; or raises RpcError.
 
-    It is asked with the message, the call's head and its deadline (of time.monotonic; None without one). When `limit`
-    calls are inside, `crowded` answers instead, at once; without it they are RESOURCE_EXHAUSTED.
+    It is asked with the message, what `caller` makes of the call's metadata (once for calls with the same headers), and
+    its deadline (of time.monotonic; None without one). When `limit` calls are inside, `crowded` answers instead, at
+    once; without it they are RESOURCE_EXHAUSTED.
     """
 
-    call: Callable[[bytes, Head, float | None], bytes | asyncio.Future[bytes] | Feed]
-    crowded: Callable[[bytes, Head], bytes | asyncio.Future[bytes]] | None = None
+    call: Callable[[bytes, Any, float | None], bytes | asyncio.Future[bytes] | Feed]
+    crowded: Callable[[bytes, Any], bytes | asyncio.Future[bytes]] | None = None
     limit: int = 1_000
+    caller: Callable[[Mapping[bytes, bytes]], Any] = dict

@@ -68,6 +68,7 @@ class Requests(Streams):
         room, last, free = self._room, self._last, limits.streams - len(streams)
         least_room = (limits.connection_window + 1) // 2
         calls: list[Call] = []
+        shared = Stream.whole(head, since, window)
         while end - at >= around and len(calls) < free:
             kind, flags, number, said, told, ends, same, compressed, size = unpack(data, at)
             message = at + around
@@ -89,9 +90,8 @@ class Requests(Streams):
                 or room < least_room
             ):
                 break
-            stream = streams[number] = Stream(head, since, window)
-            stream.ended = True
-            calls.append((self, number, stream, method, data[message:stop]))
+            streams[number] = shared
+            calls.append((self, number, method, data[message:stop]))
             last, at = number, stop
             self._room = room
         self._last = last
@@ -121,7 +121,7 @@ class Requests(Streams):
         ):
             # Nearly every message: whole, in one frame.
             stream.ended = True
-            self.server.take(self, number, stream, method, data[start + PREFIX_BYTES : stop])
+            self.server.take(self, number, method, data[start + PREFIX_BYTES : stop])
             return
         self._part(flags, number, stream, frames.unpadded(flags, data[start:stop]), size)
 
@@ -147,7 +147,7 @@ class Requests(Streams):
         limits = self.limits
         if stream.held > limits.message_bytes + PREFIX_BYTES or self._partial > limits.partial_bytes:
             text = "a message larger than this server takes, or too many at a time"
-            self.end(number, stream, Head(status=Status.RESOURCE_EXHAUSTED, text=text))
+            self.end(number, Head(status=Status.RESOURCE_EXHAUSTED, text=text))
         elif ends:
             self._ended(number, stream)
         elif stream.room * 2 < limits.stream_window:
@@ -162,7 +162,7 @@ class Requests(Streams):
             raise StreamFault(number, ErrorCode.PROTOCOL_ERROR, "another length than content-length says")
         method = stream.head.method
         if method is None:
-            self.end(number, stream, stream.head)
+            self.end(number, stream.head)
             return
         parts, stream.parts = stream.parts or [], None
         self._partial -= stream.held
@@ -170,9 +170,9 @@ class Requests(Streams):
         try:
             message = stream.message(b"".join(parts))
         except RpcError as error:
-            self.end(number, stream, Head(status=error.status, text=error.text))
+            self.end(number, Head(status=error.status, text=error.text))
             return
-        self.server.take(self, number, stream, method, message)
+        self.server.take(self, number, method, message)
 
     def _late_data(self, number: int, stream: Stream | None) -> None:
         if stream is None and (number > self._last or not number & 1):

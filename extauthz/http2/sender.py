@@ -55,8 +55,8 @@ class Sender:
         out, self.out = self.out, []
         return b"".join(out)
 
-    def answer(self, number: int, stream: Stream, message: bytes) -> bool:
-        """A whole answer; whether it has left whole."""
+    def answered(self, number: int, stream: Stream, message: bytes) -> bool:
+        """A whole answer, at once; False where that cannot be, and nothing is done."""
         size = len(message) + PREFIX_BYTES
         if (
             size <= self.window
@@ -72,6 +72,10 @@ class Sender:
                 _behind(_TRAILERS, number, _FINE),
             )
             return True
+        return False
+
+    def answer(self, number: int, stream: Stream, message: bytes) -> bool:
+        """A whole answer, as far as it may leave; whether all of it has left."""
         self.begin(number)
         stream.tail = frames.frame(frames.HEADERS, _LAST, number, _FINE)
         return self.message(number, stream, message)

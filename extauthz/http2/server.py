@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from extauthz.http2.method import Feed, Method
-    from extauthz.http2.stream import Stream
     from extauthz.http2.streams import Streams
 
-# A whole call: its connection, its stream's number and state, what it calls, its message.
-Call = tuple["Streams", int, "Stream", "Method", bytes]
+# A whole call: its connection, its stream's number, what it calls, its message.
+Call = tuple["Streams", int, "Method", bytes]
 
 # How many calls are answered before other connections get a look in.
 _TURN = 32
@@ -106,16 +105,17 @@ class Server:
             self.heads.clear()
         self.heads[block] = head
 
-    def take(self, connection: Streams, number: int, stream: Stream, method: Method, message: bytes) -> None:
+    def take(self, connection: Streams, number: int, method: Method, message: bytes) -> None:
         """A whole call: its turn comes, or it is turned away at once."""
         self.counts.calls += 1
         self.inside += 1
         if self.inside <= method.limit:
-            self._queue.append((connection, number, stream, method, message))
+            self._queue.append((connection, number, method, message))
         elif method.crowded is None:
-            self._end(connection, number, stream, Status.RESOURCE_EXHAUSTED, "too many calls at a time")
+            self._end(connection, number, Status.RESOURCE_EXHAUSTED, "too many calls at a time")
         else:
-            self._answer(connection, number, stream, partial(method.crowded, message, stream.head))
+            caller = connection.streams[number].head.caller
+            self._answer(connection, number, partial(method.crowded, message, caller))
 
     def take_all(self, calls: list[Call], method: Method) -> None:
         """As `take`, for calls of one method."""
@@ -133,25 +133,26 @@ class Server:
         queue, counts, left = self._queue, self.counts, _TURN
         while queue and left:
             left -= 1
-            connection, number, stream, method, message = queue.popleft()
-            if connection.streams.get(number) is not stream:
+            connection, number, method, message = queue.popleft()
+            stream = connection.streams.get(number)
+            if stream is None:
                 self.inside -= 1
                 continue
             head = stream.head
             timeout = head.timeout
             deadline = None if timeout is None else stream.since + timeout
             try:
-                answer = method.call(message, head, deadline)
+                answer = method.call(message, head.caller, deadline)
             except Exception as error:  # noqa: BLE001 - a method's mistake ends its call, not the server
-                self._failed_call(connection, number, stream, error)
+                self._failed_call(connection, number, error)
             else:
                 if answer.__class__ is bytes:
                     # As `_answered`, for nearly all.
                     self.inside -= 1
                     counts.answers += 1
-                    connection.answer(number, stream, answer)
+                    connection.answer(number, answer)
                 else:
-                    self._answered(connection, number, stream, answer)
+                    self._answered(connection, number, answer)
         if queue and not self._again:
             self._again = True
             asyncio.get_running_loop().call_soon(self._next_turn)
@@ -175,57 +176,59 @@ class Server:
         self,
         connection: Streams,
         number: int,
-        stream: Stream,
         ask: Callable[[], bytes | asyncio.Future[bytes]],
     ) -> None:
         try:
             answer = ask()
         except Exception as error:  # noqa: BLE001 - as in turn
-            self._failed_call(connection, number, stream, error)
+            self._failed_call(connection, number, error)
         else:
-            self._answered(connection, number, stream, answer)
+            self._answered(connection, number, answer)
 
     def _answered(
-        self, connection: Streams, number: int, stream: Stream, answer: bytes | asyncio.Future[bytes] | Feed
+        self, connection: Streams, number: int, answer: bytes | asyncio.Future[bytes] | Feed
     ) -> None:
         if isinstance(answer, bytes):
             self.inside -= 1
             self.counts.answers += 1
-            connection.answer(number, stream, answer)
+            connection.answer(number, answer)
         elif asyncio.isfuture(answer):
-            answer.add_done_callback(partial(self._settled, connection, number, stream))
+            answer.add_done_callback(partial(self._settled, connection, number))
         else:
+            try:
+                detach = answer.attach(partial(self._fed, connection, number))
+            except Exception as error:  # noqa: BLE001 - as in turn
+                self._failed_call(connection, number, error)
+                return
             self.inside -= 1
-            detach = answer.attach(partial(self._fed, connection, number, stream))
-            if connection.streams.get(number) is stream:
+            stream = connection.own(number)
+            if stream is not None:
                 stream.detach = detach
             else:
                 # Its first message was too much for the connection already.
                 detach()
 
-    def _failed_call(self, connection: Streams, number: int, stream: Stream, error: Exception) -> None:
+    def _failed_call(self, connection: Streams, number: int, error: Exception) -> None:
         if isinstance(error, RpcError):
-            self._end(connection, number, stream, error.status, error.text)
+            self._end(connection, number, error.status, error.text)
         else:
             self._failed(error)
-            self._end(connection, number, stream, Status.INTERNAL, "the method failed")
+            self._end(connection, number, Status.INTERNAL, "the method failed")
 
-    def _settled(
-        self, connection: Streams, number: int, stream: Stream, answer: asyncio.Future[bytes]
-    ) -> None:
+    def _settled(self, connection: Streams, number: int, answer: asyncio.Future[bytes]) -> None:
         if answer.cancelled():
-            self._end(connection, number, stream, Status.UNAVAILABLE, "the server stops")
+            self._end(connection, number, Status.UNAVAILABLE, "the server stops")
         else:
-            self._answer(connection, number, stream, answer.result)
+            self._answer(connection, number, answer.result)
         self.flush()
 
-    def _fed(self, connection: Streams, number: int, stream: Stream, message: bytes) -> None:
-        connection.feed(number, stream, message)
+    def _fed(self, connection: Streams, number: int, message: bytes) -> None:
+        connection.feed(number, message)
         self.flush()
 
-    def _end(self, connection: Streams, number: int, stream: Stream, status: Status, text: str) -> None:
+    def _end(self, connection: Streams, number: int, status: Status, text: str) -> None:
         self.inside -= 1
-        connection.end(number, stream, Head(status=status, text=text))
+        connection.end(number, Head(status=status, text=text))
 
     # Those who dawdle.
 

@@ -15,7 +15,11 @@ PREFIX_BYTES = 5
 
 
 class Stream:
-    """State of a stream between its headers and its last frame."""
+    """State of a stream between its headers and its last frame.
+
+    Calls that came whole, in one read and with the same headers, share one until it changes (`shared`): nearly all are
+    answered before anything happens to them.
+    """
 
     __slots__ = (
         "answered",
@@ -28,6 +32,7 @@ class Stream:
         "parts",
         "pending",
         "room",
+        "shared",
         "since",
         "size",
         "tail",
@@ -37,6 +42,8 @@ class Stream:
         self.head = head
         # When the headers came, in time.monotonic's seconds.
         self.since = since
+        # Other streams' too: `own` before anything is changed.
+        self.shared = False
         # The peer has sent all.
         self.ended = False
         # The answer has begun.
@@ -57,6 +64,19 @@ class Stream:
         self.blocked_at: float
         # Ends a feed.
         self.detach: Callable[[], None] | None = None
+
+    @classmethod
+    def whole(cls, head: Head, since: float, room: int) -> Stream:
+        """The one of calls that have come whole."""
+        stream = cls(head, since, room)
+        stream.shared = stream.ended = True
+        return stream
+
+    def own(self) -> Stream:
+        """One like a shared one, for a single stream."""
+        stream = Stream(self.head, self.since, self.room)
+        stream.ended = True
+        return stream
 
     def message(self, data: bytes) -> bytes:
         """The one message in all that came. Raises RpcError."""

@@ -47,23 +47,37 @@ class Streams:
         """What gathered leaves."""
         raise NotImplementedError
 
-    def answer(self, number: int, stream: Stream, message: bytes) -> None:
+    def own(self, number: int) -> Stream | None:
+        """The state of a stream, to be changed; None where the call is gone."""
+        stream = self.streams.get(number)
+        if stream is not None and stream.shared:
+            stream = self.streams[number] = stream.own()
+        return stream
+
+    # Nobody opens a number again: what has one is that call, or none.
+
+    def answer(self, number: int, message: bytes) -> None:
         """The answer of a call; nothing where the call is gone."""
-        if self.streams.get(number) is not stream:
+        stream = self.streams.get(number)
+        if stream is None:
             return
         self._answers += 1
         send = self.send
         if not send.out:
             self.server.dirty.append(self)
-        if send.answer(number, stream, message):
+        if send.answered(number, stream, message):
             del self.streams[number]
-        else:
-            stream.answered = True
-            self._bound(number)
+        elif (stream := self.own(number)) is not None:
+            if send.answer(number, stream, message):
+                del self.streams[number]
+            else:
+                stream.answered = True
+                self._bound(number)
 
-    def feed(self, number: int, stream: Stream, message: bytes) -> None:
+    def feed(self, number: int, message: bytes) -> None:
         """One of many messages of an answer."""
-        if self.streams.get(number) is not stream:
+        stream = self.own(number)
+        if stream is None:
             return
         self._touch()
         if not stream.answered:
@@ -72,9 +86,10 @@ class Streams:
         self.send.message(number, stream, message)
         self._bound(number)
 
-    def end(self, number: int, stream: Stream, head: Head) -> None:
+    def end(self, number: int, head: Head) -> None:
         """End a call with a status instead of an answer; nothing where it is gone."""
-        if self.streams.get(number) is not stream:
+        stream = self.streams.get(number)
+        if stream is None:
             return
         self._answers += 1
         self._touch()
@@ -98,7 +113,7 @@ class Streams:
             self.draining = True
             for number, stream in list(self.streams.items()):
                 if stream.detach is not None:
-                    self.end(number, stream, Head(status=Status.UNAVAILABLE, text="the server stops"))
+                    self.end(number, Head(status=Status.UNAVAILABLE, text="the server stops"))
             self._put(frames.goaway(self._last, ErrorCode.NO_ERROR))
 
     def starved(self, now: float) -> bool:
@@ -137,7 +152,7 @@ class Streams:
 
     def _forget(self, number: int) -> None:
         stream = self.streams.pop(number, None)
-        if stream is None:
+        if stream is None or stream.shared:
             return
         self.send.drop(number)
         self._partial -= stream.held

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 
@@ -14,7 +15,7 @@ def page(allowed: int) -> bytes:
     metrics = Metrics(registry)
     metrics.policy("v1", "indexed")
     for _ in range(allowed):
-        metrics.observe(ReasonCode.RULE_ALLOW, 0.001)
+        metrics.observe(ReasonCode.RULE_ALLOW, 1_000_000)
     return generate_latest(registry)
 
 
@@ -41,3 +42,23 @@ def test_each_worker_has_its_own_counts_on_one_page() -> None:
     assert registry.get_sample_value("gateledger_policy_reloads_total", {"result": "loaded"}) == 1
     assert of("0", "gateledger_policy_reloads_total", result="loaded") is None
     assert len(types) == len(set(types))
+
+
+def test_answers_are_counted_by_their_seconds() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+
+    for nanoseconds in (25_000, 25_001, 1_000_000, 2_000_000_000):
+        metrics.observe(ReasonCode.RULE_ALLOW, nanoseconds)
+
+    name = "gateledger_check_duration_seconds"
+    bounds = ("2.5e-05", "5e-05", "0.0005", "0.001", "1.0", "+Inf")
+    assert [registry.get_sample_value(f"{name}_bucket", {"le": bound}) for bound in bounds] == [
+        1,
+        2,
+        2,
+        3,
+        3,
+        4,
+    ]
+    assert registry.get_sample_value(f"{name}_sum") == pytest.approx(2.001050001)

@@ -335,7 +335,7 @@ def test_a_call_that_was_reset_meanwhile_leaves_room() -> None:
 
 def test_deadline_and_metadata_reach_the_method() -> None:
     seen: list[Any] = []
-    peer = Peer({ECHO: Method(lambda message, head, deadline: seen.append((head.metadata, deadline)) or b"")})  # type: ignore[func-returns-value]
+    peer = Peer({ECHO: Method(lambda _, metadata, deadline: seen.append((metadata, deadline)) or b"")})  # type: ignore[func-returns-value]
     before = peer.connection.heard
 
     peer.send(

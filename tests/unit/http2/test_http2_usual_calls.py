@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from http2_peer import ECHO, HEADERS, Peer, echo, prefixed, with_path
 
 from extauthz.http2 import frames
 from extauthz.http2.frames import ErrorCode, frame
+from extauthz.http2.health import Health
 from extauthz.http2.hpack import literal
 from extauthz.http2.limits import Limits
 from extauthz.http2.method import Method
@@ -227,3 +229,77 @@ def test_bytes_that_differ_somewhere_give_what_they_give_frame_by_frame() -> Non
         at_once += pair.at_once - before
 
     assert at_once > CASES
+
+
+def test_a_call_whose_answer_waits_has_a_window_of_its_own() -> None:
+    """Calls of one read share their state until something happens to one of them."""
+    pair = Pair()
+    pair.say(frames.settings({frames.INITIAL_WINDOW_SIZE: 0}))
+
+    pair.say(calls(pair.quick, 9, 3) + frames.window_update(11, 100))
+    pair.say(frames.window_update(9, 1_000))
+    pair.say(frames.reset(13, ErrorCode.CANCEL))
+    pair.say(frames.settings({frames.INITIAL_WINDOW_SIZE: 1_000}))
+
+    assert pair.at_once == 4
+    assert not pair.quick.connection.streams
+
+
+async def test_a_call_with_a_window_of_its_own_has_its_deadline_still() -> None:
+    loop = asyncio.get_running_loop()
+    deadlines: list[float | None] = []
+
+    def noted(_: bytes, __: object, deadline: float | None) -> asyncio.Future[bytes]:
+        deadlines.append(deadline)
+        return loop.create_future()
+
+    peer = Peer({ECHO: Method(noted)}, LIMITS)
+    headers = [*HEADERS, ("grpc-timeout", "1000m")]
+    for stream in (1, 3, 5):
+        peer.send(peer.call(stream, headers=headers))
+    read = b"".join(peer.call(stream, headers=headers) for stream in (7, 9))
+
+    peer.send(read + frames.window_update(7, 1))
+
+    shared, own = (peer.connection.streams[stream] for stream in (9, 7))
+    assert shared.shared
+    assert not own.shared
+    assert (own.since, own.ended, own.credit, shared.credit) == (shared.since, True, 1, 0)
+    assert deadlines[-2:] == [shared.since + 1.0] * 2
+
+
+def test_watches_of_one_read_are_told_each_by_itself() -> None:
+    health = Health(("a.B",))
+    peer = Peer(health.methods())
+    watch = with_path("/grpc.health.v1.Health/Watch")
+    for stream in (1, 3, 5):
+        peer.send(peer.call(stream, b"", watch))
+        peer.send(frames.reset(stream, ErrorCode.CANCEL))
+
+    begun = peer.send(
+        peer.call(7, b"", watch) + peer.call(9, b"\x0a\x03a.B", watch) + peer.call(11, b"", watch)
+    )
+    peer.send(frames.reset(7, ErrorCode.CANCEL))
+    health.set(serving=True)
+
+    told = [found.stream for found in peer.seen() if found.kind == frames.DATA]
+    assert [found.stream for found in begun if found.kind == frames.HEADERS] == [7, 9, 11]
+    assert sorted(told) == [9, 11]
+    assert len(health.watchers) == 2
+    for stream in (9, 11):
+        peer.send(frames.reset(stream, ErrorCode.CANCEL))
+    assert not health.watchers
+
+
+def test_a_watch_too_many_is_refused_and_costs_the_others_nothing() -> None:
+    health = Health(("a.B",))
+    health.max_watchers = 1
+    peer = Peer({**health.methods(), ECHO: Method(echo)})
+    watch = with_path("/grpc.health.v1.Health/Watch")
+    peer.send(peer.call(1, b"", watch))
+
+    found = peer.send(peer.call(3, b"", watch), peer.call(5))
+
+    assert peer.answer([each for each in found if each.stream == 3], 3)[0]["grpc-status"] == "8"
+    assert peer.answer([each for each in found if each.stream == 5], 5)[0]["grpc-status"] == "0"
+    assert peer.server.inside == 0
