@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _V3 = "type.googleapis.com/envoy.extensions.filters"
 _ROUTER = "envoy.filters.http.router"
 # What is there for the sake of the decision alone: asking for it, and the second lock behind it.
-_DECIDING = {"envoy.filters.http.ext_authz", "envoy.filters.http.rbac"}
+_DECIDING = {"envoy.filters.http.ext_authz", "second_lock"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class EnvoySettings(Section):
     concurrency: int = Field(1, ge=1, description="Worker threads of Envoy.")
     node: str = Field("gateledger", description="Envoy's node id: `envoy_node` in the ledger.")
     flush_seconds: float = Field(
-        0.03,
+        0.02,
         gt=0,
         le=1,
         description="Seconds between two flushes of the access log buffer of each of Envoy's threads: what a crash of "

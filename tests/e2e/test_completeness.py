@@ -30,7 +30,7 @@ from witnesses import (
     settle,
 )
 
-# A quiet moment is one between two flushes. With 30 ms from one to the next, the default, a kill under load would
+# A quiet moment is one between two flushes. With 20 ms from one to the next, the default, a kill under load would
 # seldom meet one, and Envoy would seldom be killed before it has flushed what a test has asked.
 SLOW_FLUSHES = {**WATCHED, "GATELEDGER_ENVOY__FLUSH_SECONDS": "0.25"}
 # Of so many kills one meets a quiet moment.

@@ -99,6 +99,7 @@ def _press(file: Path, value: str) -> None:
 UNREACHABLE = (503, "error", "authz_timeout_or_unreachable", "ext_authz_error", {"ext_authz.error": 1})
 INVALID = (500, "error", "authz_invalid_response", "ext_authz_invalid", {"ext_authz.invalid": 1})
 REFUSED = (403, "not_evaluated", "not_evaluated", "ext_authz_denied", {"ext_authz.denied": 1})
+LOCKED = ("rbac_access_denied_matched_policy[none]", {"ext_authz.ok": 1, "rbac.denied": 1})
 CASES = [
     pytest.param("DOWN", UNREACHABLE, id="down"),
     pytest.param("SLOW", UNREACHABLE, id="slow"),
@@ -115,16 +116,10 @@ CASES = [
     # A denial without our metadata is nobody's decision that the ledger knows.
     pytest.param("DENY", REFUSED, id="a denial of somebody else"),
     pytest.param("BARE_STATUS", REFUSED, id="a status and nothing else"),
+    pytest.param("EMPTY", (403, "not_evaluated", "not_evaluated", *LOCKED), id="an empty answer"),
+    pytest.param("SAYS_DENY", (403, "deny", "", *LOCKED), id="an allowance that says deny"),
     pytest.param(
-        "EMPTY",
-        (
-            403,
-            "not_evaluated",
-            "not_evaluated",
-            "rbac_access_denied_matched_policy[none]",
-            {"ext_authz.ok": 1, "rbac.denied": 1},
-        ),
-        id="an empty answer",
+        "SAYS_MORE", (403, "not_evaluated", "not_evaluated", *LOCKED), id="an allowance that says a list"
     ),
     pytest.param(
         "OVERLOADED",

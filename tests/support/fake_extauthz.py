@@ -30,6 +30,8 @@ class Mood(Enum):
     HUGE_BODY = "a denial of eight megabytes"
     HUGE_HEADER = "an allowance with a header of a megabyte"
     EMPTY = "an empty message, which is an allowance to Envoy"
+    SAYS_DENY = "an allowance whose metadata says deny"
+    SAYS_MORE = "an allowance whose metadata says more than a word"
 
 
 class FakeExtAuthz:
@@ -77,6 +79,12 @@ class FakeExtAuthz:
 
 def _answer(mood: Mood) -> ext_authz_pb2.CheckResponse:
     answer = ext_authz_pb2.CheckResponse()
+    if mood is Mood.SAYS_DENY:
+        answer.dynamic_metadata.update({"effect": "deny"})
+        return answer
+    if mood is Mood.SAYS_MORE:
+        answer.dynamic_metadata.update({"effect": ["allow"]})
+        return answer
     if mood is Mood.BARE_STATUS:
         answer.status.code = 13
     elif mood in (Mood.BAD_HEADER, Mood.HUGE_HEADER):

@@ -85,7 +85,7 @@ def test_the_gate_fails_closed_and_keeps_entries_while_alslog_is_away(tmp_path: 
     assert [f["name"].rpartition(".")[2] for f in manager["http_filters"]] == [
         "jwt_authn",
         "ext_authz",
-        "rbac",
+        "second_lock",
         "header_mutation",
         "router",
     ]
