@@ -3,168 +3,43 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from check_answers import ATTRIBUTES, METADATA, SAMPLE_ENGINE
-from check_requests import GOOD, JWT, NO_TOKEN, bearer, check_request, failure, parsed, token
+from check_answers import ATTRIBUTES, SAMPLE_ENGINE
+from check_requests import (
+    GOOD,
+    JWT,
+    NO_TOKEN,
+    parsed,
+    token,
+)
+from familiar_checks import (
+    ALICES,
+    ZOES,
+    asked,
+    checker,
+    code_of,
+    many_things_else,
+    one_thing_else,
+    substance,
+    usual,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_texts import SAMPLE
 
-from access import ReasonCode
 from extauthz import check, familiar, wire
-from extauthz.check import Checked, Checker
+from extauthz.check import Checker
 from extauthz.decide import Rules, Snapshot
 from extauthz.engine import Engine, Verdict
 from extauthz.identity_settings import IdentitySettings, Issuer, TokenHeader
 from extauthz.shallow import varint
-from extauthz.usual import NAMES, Shallow, _four_values, usual_from
+from extauthz.usual import NAMES, Shallow, usual_from
 from protos.gen import ext_authz_pb2
-
-TOKENS: list[dict[str, Any]] = [
-    token("alice", roles=["customer"]),
-    token("alice", roles=["admin"]),
-    token("zoe"),
-    token("role:admin"),
-    token("anonymous"),
-    {**token("alice"), **token("bob", "corp")},
-    NO_TOKEN,
-    failure("Jwt is expired"),
-    {},
-    GOOD,
-    {**GOOD, **failure("Jwt is expired")},
-]
-# As long as tokens are: a length that takes two bytes.
-ALICES, ZOES = (
-    bearer(json.dumps({"sub": sub, "roles": ["customer"], "jti": "x" * 64}).encode()).encode()
-    for sub in ("alice", "zoe")
-)
-# What makes a Check another one; the first of each is as nearly all have it.
-ASPECTS: dict[str, list[Any]] = {
-    "path": [
-        "/orders/1",
-        "/orders/2",
-        "/orders/1?a=b",
-        "/orders/%31",
-        "/orders/1;a",
-        "//orders/1",
-        "/orders/../admin",
-        "/admin/users",
-        "/orders/1#x",
-        "*",
-        "",
-    ],
-    "method": ["GET", "POST", "get"],
-    "host": ["orders.example", "orders.example:443", "a b", ""],
-    "service": ["orders", "admin", None],
-    "tokens": TOKENS,
-    "authorization": [
-        [b"Bearer aa.bb.cc"],
-        [ALICES],
-        [ZOES],
-        [],
-        [b"Bearer aa, Bearer bb"],
-        [b"Basic eHg"],
-        [b"bearer aa.bb.cc"],
-        [b"Bearer "],
-        [b""],
-        [b"Bearer aa.bb.cc", b"Bearer aa.bb.cc"],
-    ],
-    "more": [
-        [],
-        [("content-type", b"application/grpc")],
-        [("connection", b"x-subject")],
-        [("host", b"another.example")],
-        [("host", b"orders.example")],
-        [(":authority", b"another.example")],
-        [(":path", b"/admin/users")],
-        [("x", b"y")],
-    ],
-    "fragment": ["", "x"],
-    "request_id": [b"r-1", b"r-2"],
-}
-
-
-def asked(**aspects: Any) -> bytes:
-    """A Check as nearly all are, but for what is said here."""
-    said = {name: values[0] for name, values in ASPECTS.items()} | aspects
-    # In the order in which Envoy has those of HTTP/1.
-    headers = [(":authority", said["host"].encode()), (":path", said["path"].encode())]
-    headers += [("authorization", line) for line in said["authorization"]]
-    headers += [("x-request-id", said["request_id"]), *said["more"]]
-    request = ext_authz_pb2.CheckRequest.FromString(
-        check_request(
-            method=said["method"],
-            host=said["host"],
-            service=said["service"],
-            tokens=said["tokens"],
-            headers=headers,
-        )
-    )
-    request.attributes.request.http.fragment = said["fragment"]
-    return request.SerializeToString()
-
-
-def replaced(message: bytes, old: bytes, new: bytes) -> bytes:
-    """The Check with another header line, whatever it holds."""
-    request = Shallow.FromString(message)
-    lines = request.attributes.request.http.header_map.headers
-    lines[list(lines).index(old)] = new
-    return bytes(request.SerializeToString())
-
-
-usual = st.sampled_from(
-    [
-        asked(),
-        asked(path="/orders/2"),
-        asked(tokens=TOKENS[2]),
-        asked(tokens={}),
-        asked(tokens={}, authorization=[]),
-        asked(tokens=GOOD, authorization=[ALICES]),
-        asked(tokens=GOOD, authorization=[ZOES]),
-    ]
-)
-one_thing_else = st.sampled_from(list(ASPECTS)).flatmap(
-    lambda name: st.builds(lambda value: asked(**{name: value}), st.sampled_from(ASPECTS[name]))
-)
-many_things_else = st.fixed_dictionaries(
-    {name: st.sampled_from(values) for name, values in ASPECTS.items()}
-).map(lambda aspects: asked(**aspects))
-
-
-def checker(snapshot: Snapshot | None = None, **header: str) -> Checker:
-    issuer: dict[str, Any] = {"headers": [header]} if header else {}
-    issuers = (Issuer(name="demo", roles=("*",), **issuer), Issuer(name="corp", subject="corp:{sub}"))
-    identity = IdentitySettings.model_construct(issuers=issuers)
-    decided = snapshot or Snapshot(SAMPLE_ENGINE)
-    return Checker(identity, Rules(ATTRIBUTES), lambda: decided, lambda *_: None, structlog.get_logger())
-
-
-def code_of(checked: Checked) -> ReasonCode:
-    return checked[2]
-
-
-def substance(checked: Checked) -> tuple[bytes, bytes]:
-    """An answer and its journal entry, without what no two answers share: id and times."""
-    response = parsed(checked[0])
-    fields, metadata = response.dynamic_metadata.fields, response.dynamic_metadata.ByteSize()
-    name = fields["decision_id"].string_value
-    assert set(fields) == METADATA
-    assert fields["decide_us"].string_value.isdigit()
-    assert len(name) == 36
-    fields["decide_us"].string_value = "0"
-    told = response.SerializeToString(deterministic=True).replace(name.encode(), b"id")
-    assert name.encode() in checked[1]
-    # The metadata's length is the first of an entry's content; the request's id stands before the time.
-    begin = checked[1].index(b"\x0a", 1)
-    behind = begin + 1 + len(varint(metadata)) + metadata
-    return told, checked[1][behind:-9]
 
 
 @settings(max_examples=150, deadline=None)
@@ -192,140 +67,6 @@ def test_bytes_that_are_nearly_a_familiar_check_are_read_as_by_a_checker_that_re
         damaged[at : at + data.draw(st.integers(0, 2))] = piece
 
     assert substance(remembers.checked(bytes(damaged))) == substance(checker().checked(bytes(damaged)))
-
-
-@pytest.mark.parametrize(
-    ("line", "known"),
-    [
-        pytest.param(b"\x0a\x0cx-request-id\x1a\x03r-2", True, id="as Envoy writes it"),
-        pytest.param(b"\x0a\x0cx-request-id\x1a\x83\x00r-2", True, id="a length in two bytes"),
-        pytest.param(b"\x0a\x0cx-request-id\x1a\x83\x80\x00r-2", False, id="a length in three bytes"),
-        pytest.param(b"\x1a\x03r-2\x0a\x0cx-request-id", False, id="the value before the name"),
-        pytest.param(b"\x0a\x0cx-request-id\x12\x03r-2", False, id="a text as the value"),
-        pytest.param(b"\x0a\x0cx-request-id\x1a\x03r-2\x12\x00", False, id="another field behind"),
-        pytest.param(b"\x0a\x0cx-request-id\x1a\x02r-2", False, id="a length that is too small"),
-        pytest.param(b"\x0a\x0cx-request-id\x1a\x04r-2", False, id="a length that is too large"),
-        pytest.param(b"\x0a\x0cx-request-id\x1a\x00", False, id="an empty value"),
-        pytest.param(b"\x0a\x0cx-request-id", False, id="no value"),
-        pytest.param(b"\x0a", False, id="no length of a name"),
-        pytest.param(b"", False, id="an empty line"),
-    ],
-)
-def test_a_header_line_is_read_if_it_is_a_name_and_its_bytes_and_nothing_else(
-    line: bytes, known: bool
-) -> None:
-    message = asked(request_id=b"r-1")
-    usual_line = b"\x0a\x0cx-request-id\x1a\x03r-1"
-    assert usual_line in message
-    shorter = replaced(message, usual_line, line)
-
-    found = usual_from(shorter)
-
-    assert (found is not None) is known
-    assert found is None or found[-1] == b"r-2"
-
-
-def line(name: bytes, length: bytes, value: bytes) -> bytes:
-    return b"\x0a" + bytes((len(name),)) + name + b"\x1a" + length + value
-
-
-HOST, PATH, NAME = b"orders.example", b"/orders/1", b"r-1"
-FOUR = (
-    line(b":authority", b"\x0e", HOST),
-    line(b":path", b"\x09", PATH),
-    line(b"authorization", varint(len(ALICES)), ALICES),
-    line(b"x-request-id", b"\x03", NAME),
-)
-
-
-def of_lines(lines: Sequence[bytes]) -> bytes:
-    request = Shallow.FromString(asked(tokens=GOOD, authorization=[ALICES]))
-    request.attributes.request.http.header_map.headers[:] = lines
-    return bytes(request.SerializeToString())
-
-
-def with_token(token: bytes) -> bytes:
-    return line(b"authorization", varint(len(token)), token)
-
-
-# Of four lines as of nearly all requests one that is another, and whether all four are read in one step.
-FOURS = [
-    pytest.param(0, FOUR[0], True, id="as nearly all"),
-    pytest.param(0, line(b":authority", b"\x8e\x00", HOST), False, id="a host's length in two bytes"),
-    pytest.param(0, line(b":authority", b"\x0d", HOST), False, id="a host's length too small"),
-    pytest.param(0, line(b":authority", b"\x0f", HOST), False, id="a host's length too large"),
-    pytest.param(0, line(b":authority", b"\x0e", HOST) + b"\x12\x00", False, id="a field behind the host"),
-    pytest.param(0, line(b":authority", b"\x00", b""), False, id="no host"),
-    pytest.param(0, line(b":authoritx", b"\x0e", HOST), False, id="a name that is not the host's"),
-    pytest.param(0, line(b":authority", b"\x0e", b"orders.examplf"), True, id="another host than Envoy's"),
-    pytest.param(1, line(b":path", b"\x08", PATH), False, id="a path's length too small"),
-    pytest.param(1, line(b":path", b"\x0a", PATH), False, id="a path's length too large"),
-    pytest.param(1, line(b":path", b"\x00", b""), False, id="no path"),
-    pytest.param(1, line(b":path", b"\x7f", b"/" + b"a" * 126), True, id="a path of 127 bytes"),
-    pytest.param(1, line(b":path", b"\x80\x01", b"/" + b"a" * 127), False, id="a path of 128 bytes"),
-    pytest.param(1, line(b":path", b"\x09", PATH) + b"\x0a\x00", False, id="a field behind the path"),
-    pytest.param(
-        2, line(b"authorization", b"\x80\x00", b""), False, id="an empty token's length in two bytes"
-    ),
-    pytest.param(2, line(b"authorization", b"\x85\x00", b"Basic"), False, id="a short one's in two bytes"),
-    pytest.param(2, line(b"authorization", b"\x00", b""), False, id="an empty token"),
-    pytest.param(2, with_token(b"a" * 127), False, id="a token of 127 bytes"),
-    pytest.param(2, with_token(b"a" * 128), True, id="a token of 128 bytes"),
-    pytest.param(2, with_token(b"a" * 16_383), True, id="a token of 16,383 bytes"),
-    pytest.param(2, with_token(b"a" * 16_384), False, id="a token of 16,384 bytes"),
-    pytest.param(2, with_token(ALICES) + b"x", False, id="a byte behind the token"),
-    pytest.param(2, with_token(ALICES)[:-1], False, id="a byte of the token missing"),
-    pytest.param(2, line(b"authorization", varint(len(ALICES) + 128), ALICES), False, id="128 bytes missing"),
-    # As a length of two bytes it would be the whole line's.
-    pytest.param(
-        2,
-        line(b"authorization", b"\x05", b"\x02aaaa\x22\x7f" + bytes(127)),
-        False,
-        id="a short token, and a field behind it",
-    ),
-    pytest.param(2, b"", False, id="an empty line"),
-    pytest.param(2, b"\x0a\x0dauthorization\x1a", False, id="no length"),
-    pytest.param(3, line(b"x-request-id", b"\x04", NAME), False, id="an id's length too large"),
-    pytest.param(3, line(b"x-request-id", b"\x02", NAME), False, id="an id's length too small"),
-    pytest.param(3, line(b"x-request-id", b"\x00", b""), False, id="no id"),
-    pytest.param(3, line(b"x-request-ie", b"\x03", NAME), False, id="a name that is not the id's"),
-]
-
-
-def is_read_at_once(lines: list[bytes]) -> bool:
-    try:
-        return _four_values(lines) is not None
-    except IndexError:
-        return False
-
-
-@pytest.mark.parametrize(("place", "other", "at_once"), FOURS)
-def test_four_lines_are_read_in_one_step_where_that_is_what_they_say(
-    place: int, other: bytes, at_once: bool
-) -> None:
-    lines = [*FOUR[:place], other, *FOUR[place + 1 :]]
-    message = of_lines(lines)
-
-    assert is_read_at_once(lines) is at_once
-    found = usual_from(message)
-    if found is not None:
-        known = wire.asked_from(message)
-        assert [text.encode("latin-1") for text in known.authorization] == [found[2]]
-        assert (known.host, known.target, known.request_id.encode()) == (found[4], found[5], found[6])
-        assert not known.hosts or known.hosts == (found[4],)
-
-
-@pytest.mark.parametrize(("place", "other", "_"), FOURS)
-def test_a_checker_that_has_seen_others_answers_such_lines_as_one_that_has_not(
-    place: int, other: bytes, _: bool
-) -> None:
-    remembers = checker()
-    for each in (asked(tokens={}, authorization=[]), asked(tokens=GOOD, authorization=[ALICES])):
-        remembers.checked(each)
-    message = of_lines([*FOUR[:place], other, *FOUR[place + 1 :]])
-
-    for _ in range(2):
-        assert substance(remembers.checked(message)) == substance(checker().checked(message))
 
 
 def test_a_policy_that_is_not_compiled_answers_familiar_checks(tmp_path: Path) -> None:
