@@ -102,7 +102,7 @@ class ExtAuthzSettings(IdentitySettings):
         "or does not end with a line break; one that was replaced by renaming is taken at once.",
     )
     transport: Literal["fast", "grpcio"] = Field(
-        "grpcio",
+        "fast",
         description="What carries Checks: `fast`, gateledger's own server for plain connections (addresses beyond "
         "this machine, and reflection, stay with grpcio), or `grpcio` for all.",
     )

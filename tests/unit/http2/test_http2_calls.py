@@ -114,6 +114,37 @@ def test_a_message_may_come_in_many_frames_and_calls_interleaved() -> None:
     assert peer.connection._partial == 0
 
 
+def test_what_looks_like_a_whole_message_behind_a_part_is_no_message() -> None:
+    peer = Peer()
+
+    found = peer.send(peer.headers(1), data(prefixed(b"ab")[:-1], 1, 0), data(prefixed(b"c")))
+
+    assert peer.answer(found, 1)[0]["grpc-status"] == "12"
+    assert peer.connection._partial == 0
+
+
+def test_parts_of_calls_that_ended_early_take_no_room() -> None:
+    peer = Peer(METHODS, SMALL)
+    for number in range(1, 21, 2):
+        peer.send(peer.headers(number), data(prefixed(bytes(900))[:-1], number, 0))
+        peer.send(frames.reset(number, ErrorCode.CANCEL))
+
+    found = peer.send(peer.headers(21), data(prefixed(b"a")[:2], 21, 0), data(prefixed(b"a")[2:], 21))
+
+    assert peer.answer(found, 21)[1] == prefixed(b"echo a")
+
+
+def test_a_frame_is_no_larger_than_allowed_however_wide_the_windows() -> None:
+    answer = bytes(range(256)) * 400
+    peer = Peer({ECHO: Method(lambda *_: answer)}, greet=False)
+    peer.greet(struct.pack(">HI", frames.INITIAL_WINDOW_SIZE, frames.MAX_WINDOW))
+
+    found = peer.send(frames.window_update(0, 2**30), peer.call(1))
+
+    assert max(len(f.payload) for f in found) == frames.MAX_FRAME_BYTES
+    assert peer.answer(found, 1)[1] == prefixed(answer)
+
+
 def test_windows_are_widened_before_they_are_used_up() -> None:
     peer = Peer(limits=Limits(stream_window=100_000, connection_window=200_000))
     found = peer.send(peer.headers(1), data(b"\0\0\x09\x89\x68", 1, 0))
@@ -278,6 +309,31 @@ async def test_who_dawdles_is_let_go(limits: Limits, act: bytes, expected: str) 
     code = reset_codes(found).get(1) if b"h" in act else goaway_code(found)
     assert code is not None
     assert code.name == expected
+    assert peer.server._sweeper is not None
+    peer.server._sweeper.cancel()
+
+
+async def test_a_call_that_waits_for_its_answer_keeps_its_connection() -> None:
+    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    peer = Peer({ECHO: Method(lambda *_: answer)}, Limits(idle_seconds=-1))
+    peer.send(peer.call(1))
+
+    peer.server._sweep()
+
+    assert not peer.wire.closed
+    answer.cancel()
+    assert peer.server._sweeper is not None
+    peer.server._sweeper.cancel()
+
+
+@pytest.mark.parametrize(("patience", "aborted"), [(1_000, False), (-1, True)])
+async def test_who_does_not_leave_after_a_farewell_is_cut_off(patience: float, aborted: bool) -> None:
+    peer = Peer(limits=Limits(farewell_seconds=patience))
+    assert goaway_code(peer.send(data(b"", 0))) is ErrorCode.PROTOCOL_ERROR
+
+    peer.server._sweep()
+
+    assert peer.wire.aborted is aborted
     assert peer.server._sweeper is not None
     peer.server._sweeper.cancel()
 
