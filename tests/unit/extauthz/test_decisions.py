@@ -90,11 +90,16 @@ async def test_without_room_added_decisions_wait_and_at_a_stop_they_are_counted(
     soon.add("edge", entry("x" * 1024 * 1024))
     await asyncio.wait_for(settled(tally, 1), 10)
     soon.add("edge", entry("a"))
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(refused(soon), 10)
 
     assert tally.dropped.total() == 0
     await soon.close()
     assert tally.dropped[STOPPED_WHILE_FULL] == 1
+
+
+async def refused(journal: DecisionJournal) -> None:
+    while not journal._trouble:
+        await asyncio.sleep(0.01)
 
 
 async def settled(tally: Tally, durable: int) -> None:
